@@ -1,0 +1,140 @@
+"""What can be typed: the commands, their options, and their help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
+
+from asg_mcp import __version__, config
+from asg_mcp.cli import demo, health, reading, serving
+from asg_mcp.cli.output import Output
+from asg_mcp.core.limits import PAGE_ITEMS_DEFAULT, VALUE_DEPTH_MAX
+from asg_mcp.errors import InvalidArgument
+
+Command = Callable[[Output, argparse.Namespace], Awaitable[int]]
+
+ABOUT = "Versioned, blameable state for AI agents, served over the Model Context Protocol from one SQLite file."
+EXIT_CODES = """\
+exit codes:
+  0    done; verify and doctor: all is well
+  1    the answer is no: no such path or ref, damage found, something to mend
+  2    the command line was not understood
+  3    the store could not be opened
+  130  interrupted
+"""
+VARIABLES = f"""\
+environment:
+  {config.DB_VARIABLE}     the store file, where --db is not given
+  {config.AGENT_VARIABLE}  the agent recorded for calls that name none, where --agent is not given
+  NO_COLOR   set to anything for output without colours
+"""
+_PATH_HELP = "a JSON Pointer such as /cluster/node-3/status; / is the whole state"
+_REF_HELP = "a branch, a tag, a commit id, main~3 or main@2026-11-21T02:00:00Z (default: main)"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InvalidArgument(message[:1].upper() + message[1:], hint=f"`{self.prog} --help` shows what can be given.")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options: db, agent, json and run (a Command) always, the others with their command.
+
+    Raises InvalidArgument; --help and --version print and leave by SystemExit.
+    """
+    options = argparse.Namespace(db="", agent="", json=False, run=serving.serve_or_tell)
+    return _parser().parse_args(arguments, options)
+
+
+def _parser() -> _Parser:
+    # Suppressed defaults: an option may stand before or behind the command, and the later one counts.
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--db", metavar="FILE", help=f"the store file (default: {config.default_path()})")
+    common.add_argument("--json", action="store_true", help="answer with one JSON document on standard output")
+    serving_options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    serving_options.add_argument("--agent", metavar="NAME", help="the agent recorded for calls that name none")
+    parser = _Parser(
+        prog=config.PROGRAM,
+        parents=[common, serving_options],
+        description=f"{ABOUT} Without a command: serve MCP on standard input and output.",
+        epilog=f"{EXIT_CODES}\n{VARIABLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{config.PROGRAM} {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+
+    def add(name: str, run: Command, text: str, *, parents: Sequence[_Parser] = ()) -> _Parser:
+        command: _Parser = commands.add_parser(
+            name,
+            parents=[common, *parents],
+            help=text,
+            description=f"{text[:1].upper()}{text[1:]}.",
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.set_defaults(run=run)
+        return command
+
+    add("serve", serving.serve, "serve MCP on standard input and output", parents=[serving_options])
+    _add_reading(add)
+    add("verify", health.verify, "replay and re-hash everything in the store; name what is damaged")
+    add("doctor", health.doctor, "check the program, the store's surroundings and a server of its own")
+    command = add("demo", demo.demo, "play the 2 AM incident through a real MCP client and server")
+    command.add_argument("--keep", action="store_true", help="keep the store of the demo, to look around in it")
+    return parser
+
+
+def _add_reading(add: Callable[[str, Command, str], _Parser]) -> None:
+    command = add("get", reading.get, "print the value at a path")
+    command.add_argument("path", metavar="PATH", nargs="?", default="/", help=f"{_PATH_HELP} (default: /)")
+    _add_ref(command)
+    command.add_argument("--depth", metavar="N", type=_depth, help="levels below the path (default: all)")
+    command = add("log", reading.log, "list commits, newest first")
+    _add_ref(command)
+    command.add_argument("--path", default="/", help="only commits that changed this path or something below it")
+    _add_count(command)
+    command = add("blame", reading.blame, "tell who changed a path, why, how sure, on whose authority")
+    command.add_argument("path", metavar="PATH", help=_PATH_HELP)
+    _add_ref(command)
+    command.add_argument("--depth", metavar="N", type=_depth, help="levels below the path (default: all)")
+    command.add_argument("--history", action="store_true", help="every change of the path, not only the last")
+    _add_count(command)
+    command = add("diff", reading.diff, "list what differs between two refs")
+    command.add_argument("ref_a", metavar="A", help="the old side: a branch, a tag, a commit id, main~3, main@TIME")
+    command.add_argument("ref_b", metavar="B", help="the new side")
+    command.add_argument("path", metavar="PATH", nargs="?", default="/", help="only at or below this path")
+    _add_count(command)
+    command = add("branches", reading.branches, "list branches and tags")
+    command.add_argument("--prefix", default="", help="only those whose names begin so")
+    _add_count(command)
+
+
+def _add_ref(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--ref", default="main", help=_REF_HELP)
+
+
+def _add_count(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-n",
+        dest="count",
+        metavar="N",
+        type=_count,
+        default=PAGE_ITEMS_DEFAULT,
+        help=f"how many to show; 0 for all (default: {PAGE_ITEMS_DEFAULT})",
+    )
+
+
+def _depth(text: str) -> int:
+    number = _count(text)
+    if number > VALUE_DEPTH_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is more than {VALUE_DEPTH_MAX} levels")
+    return number
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 up")
+    return int(text)

@@ -1,0 +1,90 @@
+"""What the machine and the environment say: where the store is, who acts, how to start this program again.
+
+The only module that reads the environment. Variables: ASG_DB, ASG_AGENT.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+if sys.platform != "win32":
+    import pwd
+
+PROGRAM = "asg-mcp"
+DB_VARIABLE = "ASG_DB"
+AGENT_VARIABLE = "ASG_AGENT"
+_OWN_VARIABLES = "ASG_"
+_PACKAGE_PARENT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlace:
+    """Where the store is, and who said so."""
+
+    path: Path
+    named_by: str
+    """--db or ASG_DB; empty for the default place."""
+
+
+def store_place(db: str = "") -> StorePlace:
+    """The place given with --db, else in ASG_DB, else the default one."""
+    for named_by, given in (("--db", db), (DB_VARIABLE, os.environ.get(DB_VARIABLE, ""))):
+        if given:
+            return StorePlace(Path(given).expanduser().absolute(), named_by)
+    return StorePlace(default_path(), "")
+
+
+def default_path() -> Path:
+    """state.db in the user's own data folder of this program, as the system has it."""
+    return Path(platformdirs.user_data_dir(PROGRAM, appauthor=False)) / "state.db"
+
+
+def default_agent(agent: str = "") -> str:
+    """The agent given with --agent, else in ASG_AGENT; empty when neither names one."""
+    return agent or os.environ.get(AGENT_VARIABLE, "")
+
+
+def local_principal() -> str:
+    """The local user as the system's account database has it, never as a variable claims it."""
+    return f"local:{_user_name()}"
+
+
+def _user_name() -> str:
+    if sys.platform == "win32":
+        return os.getlogin()
+    number = os.geteuid()
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:  # a container that runs under a number without an account
+        name = ""
+    return name if name.strip() and name.isprintable() else f"uid-{number}"
+
+
+def launcher() -> tuple[str, ...]:
+    """The command that starts this very program from anywhere: absolute, so that a client needs no PATH."""
+    started_as = sys.argv[0] if Path(sys.argv[0]).stem == PROGRAM else PROGRAM
+    for name, folder in ((PROGRAM, str(Path(sys.executable).parent)), (started_as, None)):
+        found = shutil.which(name, path=folder)
+        if found is not None:
+            return (str(Path(found).absolute()),)
+    return own_command()
+
+
+def own_command() -> tuple[str, ...]:
+    """The command for a second process of this program; needs `own_environment`."""
+    return (sys.executable, "-m", "asg_mcp")
+
+
+def own_environment() -> Mapping[str, str]:
+    """The environment of a second process of this program: the same code, and no settings but its arguments."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
+    paths = [str(_PACKAGE_PARENT), *filter(None, [kept.get("PYTHONPATH", "")])]
+    # -m would otherwise put the current folder first, and a file there called like a module would be run.
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}

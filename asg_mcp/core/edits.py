@@ -1,0 +1,205 @@
+"""Operations on a state. Each is all or nothing and says how many paths it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asg_mcp.core.flat import flatten, nest, placed, reconcile, relative, same_content, splices_between
+from asg_mcp.core.nodes import LIST, MAP, SCALAR, Blob, Entry
+from asg_mcp.core.operations import Absent, Op, Operation
+from asg_mcp.core.paths import APPEND, ELEMENT, END, Tokens, format_path, is_within, list_index, map_segment
+from asg_mcp.core.state import Gap, Spot, State
+from asg_mcp.core.tree import Splice
+from asg_mcp.errors import InvalidPath, TestFailed, WrongType
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A state after an operation. `changed` counts paths whose value came, went or differs."""
+
+    state: State
+    changed: int
+    path: Tokens
+    """Where the value is afterwards: an append names the index it got."""
+
+
+def apply_operation(state: State, operation: Operation, origin: int) -> Edited:
+    """Apply one operation with a checked value; `origin` is the seq of the commit in the making.
+
+    Raises PathNotFound, InvalidPath, WrongType or TestFailed; the state is immutable, so nothing is half done.
+    """
+    entries = None
+    if not isinstance(operation.value, Absent):
+        entries = flatten(operation.value, "", origin, state.tree.hasher)
+    return apply_entries(state, operation.op, operation.path, operation.source, entries, origin)
+
+
+def apply_entries(
+    state: State, op: Op, path: Tokens, source: Tokens | None, entries: Sequence[Entry] | None, origin: int
+) -> Edited:
+    """The same for a value given as entries below the key "", which is how commits keep it: replay runs this too."""
+    if op is Op.DELETE:
+        return _delete(state, path, origin)
+    if op is Op.MOVE:
+        assert source is not None, "BUG: a move has a source"
+        return _move(state, source, path, origin)
+    assert entries is not None, f"BUG: {op} has a value"
+    if op is Op.SET:
+        return _set(state, path, entries, origin)
+    if op is Op.APPEND:
+        return _append(state, path, entries, origin)
+    if op is Op.INSERT:
+        return _insert(state, path, entries, origin)
+    return _test(state, path, entries)
+
+
+def _set(state: State, path: Tokens, value: Sequence[Entry], origin: int) -> Edited:
+    place = state.locate(path)
+    if isinstance(place, Gap):
+        return _create(state, place, value, origin)
+    if not path:
+        _check_root(value)
+    old_entries = list(state.tree.entries(place.rank, place.end))
+    new = nest(placed(value, place.entry.key, origin))
+    entries, changed = reconcile(nest(old_entries), new, origin)
+    if not changed:
+        return Edited(state, 0, path)
+    splices = splices_between(old_entries, entries, place.rank)
+    return Edited(State(state.tree.splice(splices)), changed, path)
+
+
+def _create(state: State, gap: Gap, value: Sequence[Entry], origin: int) -> Edited:
+    """Set a path that does not exist: parents are made as maps."""
+    deepest = gap.deepest
+    depth = len(deepest.tokens)
+    rest = gap.tokens[depth + 1 :]
+    if deepest.entry.kind == LIST:
+        if gap.tokens[depth] != APPEND or rest:
+            raise state.missing(gap)
+        return _add_element(state, deepest, None, value, origin)
+    if deepest.entry.kind == SCALAR:
+        raise state.missing(gap)
+    key = deepest.entry.key + map_segment(gap.tokens[depth])
+    rank = state.tree.lower_bound(key, deepest.rank + 1, deepest.end)
+    entries: list[Entry] = []
+    for token in rest:
+        entries.append(Entry(key, MAP, None, origin))
+        key += map_segment(token)
+    entries += placed(value, key, origin)
+    tree = state.tree.splice([_bump(deepest, origin), (rank, rank, entries)])
+    return Edited(State(tree), len(entries), gap.tokens)
+
+
+def _delete(state: State, path: Tokens, origin: int) -> Edited:
+    if not path:
+        raise InvalidPath("The root cannot be deleted", hint="Set / to {} to clear the state.", path="/")
+    spot = state.spot(path)
+    parent = state.spot(path[:-1])
+    tree = state.tree.splice([_bump(parent, origin), (spot.rank, spot.end, [])])
+    return Edited(State(tree), spot.end - spot.rank, path)
+
+
+def _append(state: State, path: Tokens, value: Sequence[Entry], origin: int) -> Edited:
+    place = state.locate(path)
+    if isinstance(place, Gap):
+        created = _create(state, place, [Entry("", LIST, None, origin), *placed(value, ELEMENT, origin)], origin)
+        return Edited(created.state, created.changed, (*created.path, "0"))
+    _require_list(state, place)
+    return _add_element(state, place, None, value, origin)
+
+
+def _insert(state: State, path: Tokens, value: Sequence[Entry], origin: int) -> Edited:
+    spot, index = _list_position(state, path)
+    return _add_element(state, spot, index, value, origin)
+
+
+def _list_position(state: State, path: Tokens) -> tuple[Spot, int | None]:
+    """The list and the index (None for behind the last) that the path of an insert names."""
+    if not path:
+        raise InvalidPath("Nothing can be inserted at the root", hint="Give the path of a list position, such as /a/0.")
+    spot = state.spot(path[:-1])
+    _require_list(state, spot)
+    index = list_index(path[-1])
+    if path[-1] == APPEND or index == state.length(spot):
+        return spot, None
+    if index is None or index > state.length(spot):
+        raise state.missing(Gap(path, spot))
+    return spot, index
+
+
+def _require_list(state: State, spot: Spot) -> None:
+    if spot.entry.kind != LIST:
+        kind, path = state.type_name(spot), format_path(spot.tokens)
+        raise WrongType(f"{path} is a {kind}, not a list", hint="Use set.", path=path, type=kind)
+
+
+def _add_element(state: State, spot: Spot, index: int | None, value: Sequence[Entry], origin: int) -> Edited:
+    return _add_entries(state, spot, index, placed(value, spot.entry.key + ELEMENT, origin), origin)
+
+
+def _add_entries(state: State, spot: Spot, index: int | None, entries: list[Entry], origin: int) -> Edited:
+    rank = spot.end
+    if index is not None:
+        element = state.element(spot, index)
+        assert element is not None, "BUG: the index was checked"
+        rank = element.rank
+    token = str(state.length(spot) if index is None else index)
+    tree = state.tree.splice([_bump(spot, origin), (rank, rank, entries)])
+    return Edited(State(tree), len(entries), (*spot.tokens, token))
+
+
+def _move(state: State, source: Tokens, path: Tokens, origin: int) -> Edited:
+    """A move is a delete and a set by this commit; inside one list the element keeps its origin."""
+    if not source or is_within(path, source):
+        if source and path == source:
+            state.spot(source)
+            return Edited(state, 0, path)
+        raise InvalidPath(
+            f"{format_path(source)} cannot be moved to {format_path(path)}", hint="A path cannot move into itself."
+        )
+    spot = state.spot(source)
+    entries = list(state.tree.entries(spot.rank, spot.end))
+    without = _delete(state, source, origin)
+    parent = without.state.locate(path[:-1])
+    into_list = isinstance(parent, Spot) and parent.entry.kind == LIST
+    if into_list and path[:-1] == source[:-1]:
+        target, index = _list_position(without.state, path)
+        moved = _add_entries(without.state, target, index, entries, origin)
+        if moved.state.tree.id == state.tree.id:  # to where it was, or among its equals
+            return Edited(state, 0, moved.path)
+        return Edited(moved.state, without.changed, moved.path)
+    added = (_insert if into_list else _set)(without.state, path, relative(entries, spot.entry.key), origin)
+    return Edited(added.state, without.changed + added.changed, added.path)
+
+
+def _test(state: State, path: Tokens, value: Sequence[Entry]) -> Edited:
+    shown = format_path(path)
+    place = state.locate(path)
+    if isinstance(place, Gap):
+        raise TestFailed(
+            f"The test of {shown} failed: it does not exist", hint="Read the path again; nothing was written.", path=shown
+        )
+    found = relative(list(state.tree.entries(place.rank, place.end)), place.entry.key)
+    if not same_content(found, value):
+        raise TestFailed(
+            f"The test of {shown} failed: it holds another value",
+            hint="Read the path again; nothing was written.",
+            path=shown,
+            found=found[0].value if found[0].kind == SCALAR and type(found[0].value) is not Blob else state.type_name(place),
+        )
+    return Edited(state, 0, path)
+
+
+def _check_root(value: Sequence[Entry]) -> None:
+    if value[0].kind != MAP:
+        raise WrongType(
+            "The root is always a map", hint="Set / to a map, or set a path below it.", path="/", type="map"
+        )
+    if len(value) > 1 and value[1].key.startswith(END):
+        raise InvalidPath("The empty key directly below the root is not available", hint="Choose another key.")
+
+
+def _bump(spot: Spot, origin: int) -> Splice:
+    """The container's marker, changed by this commit: its keys or elements are no longer the same."""
+    return (spot.rank, spot.rank + 1, [spot.entry.with_origin(origin)])

@@ -1,0 +1,91 @@
+"""Every limit of the program, with its unit in the name and its reason beside it.
+
+Reaching one is a `LimitExceeded` that names it, never a silent cut.
+"""
+
+from __future__ import annotations
+
+# --- values -----------------------------------------------------------------
+VALUE_DEPTH_MAX = 128
+"""Levels of nesting, path included. Decoders of other languages recurse; 128 is safe in all of them."""
+KEY_BYTES_MAX = 1_024
+"""UTF-8 bytes of one map key. Keys are repeated in every tree node that holds them."""
+PATH_BYTES_MAX = 4_096
+"""UTF-8 bytes of a whole path, as a JSON Pointer."""
+VALUE_BYTES_MAX = 4 * 1_024 * 1_024
+"""Canonical bytes of the value of one operation. A larger document is loaded in parts, or as one value per file."""
+COMMIT_BYTES_MAX = 8 * 1_024 * 1_024
+"""Canonical bytes of all operations of one commit: what one process holds in memory several times over."""
+OPERATIONS_MAX = 10_000
+"""Operations of one apply call."""
+INT_MIN = -(2**63)
+INT_MAX = 2**63 - 1
+"""Integers are 64-bit: what SQLite, msgpack, Rust and Go hold without loss."""
+VALUE_INLINE_BYTES_MAX = 2_048
+"""A larger value is kept in a row of its own, so that a change beside it does not copy it."""
+
+# --- text -------------------------------------------------------------------
+DESCRIPTION_BYTES_MAX = 4_096
+REASONING_BYTES_MAX = 64 * 1_024
+PROVENANCE_BYTES_MAX = 512 * 1_024
+"""Tool calls with arguments and results included."""
+TAGS_MAX = 32
+TAG_BYTES_MAX = 128
+NAME_BYTES_MAX = 200
+"""Refs, agents, principals, clients, intent and request ids."""
+
+# --- tree shape: part of what is hashed, so a change is a new tree layout ------
+LEAF_ENTRIES_MIN = 8
+LEAF_ENTRIES_MAX = 64
+LEAF_BOUNDARY_ONE_IN = 16
+"""A leaf closes at an entry whose level hash says so (one in 16) once it holds 8, and at 64 in any case: about 24 a leaf."""
+BRANCH_ENTRIES_MIN = 8
+BRANCH_ENTRIES_MAX = 64
+BRANCH_BOUNDARY_ONE_IN = 16
+"""The same for the nodes above: a stored delta holds the changed link alone, so wide nodes cost hashing and no bytes."""
+
+# --- storage ----------------------------------------------------------------
+DELTA_DEPTH_MAX = 16
+"""A stored node is at most this many delta rows away from a full one (bytes against a cold read: research figures in ARCHITECTURE.md)."""
+NODE_CACHE_BYTES_MAX = 64 * 1_024 * 1_024
+COMMIT_CACHE_BYTES_MAX = 16 * 1_024 * 1_024
+VALUE_CACHE_BYTES_MAX = 16 * 1_024 * 1_024
+BATCH_TRANSACTIONS_MAX = 64
+"""Transactions of one group commit: beyond 64 the gain is nil and the first caller waits for the last."""
+WRITE_QUEUE_MAX = 4_096
+"""Callers waiting for the writer of this process."""
+LOCK_WAIT_SECONDS_MAX = 30.0
+"""How long a write waits for its turn among processes before it is refused, unwritten."""
+SQLITE_BUSY_MS = 10_000
+
+# --- replies ----------------------------------------------------------------
+REPLY_BYTES_MAX = 32 * 1_024
+"""A reply of about 8,000 tokens; clients cut or refuse at 25,000."""
+REPLY_BYTES_ASKED_MAX = 16 * 1_024 * 1_024
+"""What `max_bytes` of get may ask for."""
+PAGE_ITEMS_DEFAULT = 20
+PAGE_ITEMS_MAX = 500
+SCAN_ENTRIES_MAX = 200_000
+"""State entries that one search call reads before it hands back a cursor."""
+SCAN_COMMITS_MAX = 200_000
+"""Commits that one query call examines before it hands back a cursor."""
+JSONPATH_STEPS_MAX = 1_000_000
+"""Nodes that one JSONPath visits, compares and tests, a few seconds: nested filters take the product of their sizes."""
+QUERY_TEXT_BYTES_MAX = 1_024
+PATTERN_BYTES_MAX = 256
+NEAREST_MAX = 5
+"""Alternatives named in an error."""
+
+# --- ids --------------------------------------------------------------------
+SHORT_ID_DIGITS = 12
+PREFIX_DIGITS_MIN = 6
+ANCESTOR_STEPS_MAX = 1_000_000
+"""The N of `main~N`."""
+
+# --- transport --------------------------------------------------------------
+LINE_BYTES_MAX = 32 * 1_024 * 1_024
+"""One JSON-RPC message on stdio, checked before it is parsed."""
+PENDING_BYTES_MAX = 256 * 1_024 * 1_024
+"""Requests being worked on and replies not yet read by the client, on one stdio connection; more are refused."""
+DRAIN_SECONDS_MAX = 35.0
+"""How long pending calls may take to finish once the client is gone: a write may wait LOCK_WAIT_SECONDS_MAX for its turn."""

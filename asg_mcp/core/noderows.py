@@ -1,0 +1,200 @@
+"""The stored form of tree nodes: what a row holds, before compression and checksum.
+
+A row is a list whose first item says what follows:
+
+    [0, entry…]                                   a leaf
+    [1, height, digests, link…]                   a branch
+    [2, base row, depth, start, removed, entry…]  a leaf as one splice of another
+    [3, base row, depth, start, removed, height, digests, link…]   a branch likewise
+    [4, base row, depth, start, height, digests, (row, newest)…]   links that differ in these alone
+
+An entry takes five items (shared, suffix, kind, value, origin) and a link six
+(row, shared, suffix, count, elements, level·newest): `shared` characters of the
+key before it, then `suffix`. Ids of values are not stored: they are made from
+the value when a hash is needed. None of this is hashed, so it may change with
+the database's layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from asg_mcp.core.ids import DIGEST_BYTES, NodeId, ValueId
+from asg_mcp.core.limits import DELTA_DEPTH_MAX
+from asg_mcp.core.nodes import LEVEL_MAX, SCALAR, Blob, Branch, Entry, Leaf, Link, Node, Stored
+from asg_mcp.core.values import encode
+from asg_mcp.errors import StoreCorrupt
+
+_LEAF, _BRANCH, _LEAF_DELTA, _BRANCH_DELTA, _BRANCH_PATCH = range(5)
+_BLOB = 3
+_LEVELS = LEVEL_MAX + 1
+_NO_CID = b"\x00"
+"""First byte of a byte string that must not be taken for a CID by the encoder."""
+
+Rows = list[Any]
+
+
+def pack_node(node: Node) -> tuple[bytes, int]:
+    """The row of a node whose children are all stored, and the depth of its delta chain (0: complete)."""
+    base = node.stored
+    if base is None or not base.row or base.depth >= DELTA_DEPTH_MAX:
+        return _pack_full(node), 0
+    delta = _pack_delta(node, base)
+    return (_pack_full(node), 0) if delta is None else (delta, base.depth + 1)
+
+
+def _pack_full(node: Node) -> bytes:
+    if type(node) is Leaf:
+        return encode([_LEAF, *pack_entries(node.items)])
+    assert type(node) is Branch, "BUG: a node is a leaf or a branch"
+    return encode([_BRANCH, node.height, _digests(node.items), *_pack_links(node.items)])
+
+
+def _pack_delta(node: Node, base: Stored) -> bytes | None:
+    """The node as one splice of its base; None where that would not be much smaller."""
+    start, tail = _kept(base.items, node.items)
+    head = [base.row, base.depth + 1, start]
+    removed = len(base.items) - start - tail
+    if type(node) is Leaf:
+        come = node.items[start : len(node.items) - tail]
+        if len(come) * 2 > len(node.items):
+            return None
+        return encode([_LEAF_DELTA, *head, removed, *pack_entries(come)])
+    assert type(node) is Branch, "BUG: a node is a leaf or a branch"
+    links = node.items[start : len(node.items) - tail]
+    if len(links) * 2 > len(node.items):
+        return None
+    if removed == len(links) and all(map(_alike, base.items[start : start + removed], links)):
+        pairs = [part for link in links for part in (link.row, link.newest)]
+        return encode([_BRANCH_PATCH, *head, node.height, _digests(links), *pairs])
+    return encode([_BRANCH_DELTA, *head, removed, node.height, _digests(links), *_pack_links(links)])
+
+
+def _kept(old: Sequence[Any], new: Sequence[Any]) -> tuple[int, int]:
+    """How many items at the start, and how many at the end, are the same objects."""
+    most = min(len(old), len(new))
+    start = tail = 0
+    while start < most and old[start] is new[start]:
+        start += 1
+    while tail < most - start and old[-1 - tail] is new[-1 - tail]:
+        tail += 1
+    return start, tail
+
+
+def _alike(old: Link, new: Link) -> bool:
+    return (old.last_key, old.count, old.level, old.elements) == (new.last_key, new.count, new.level, new.elements)
+
+
+def _digests(links: Sequence[Link]) -> bytes:
+    return _NO_CID + b"".join([link.id[4:] for link in links])
+
+
+def _shared(left: str, right: str) -> int:
+    if right.startswith(left):
+        return len(left)
+    count = 0
+    for a, b in zip(left, right, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def pack_entries(entries: Sequence[Entry]) -> Rows:
+    """Entries as a flat list, five items each; their blobs are stored already."""
+    out: Rows = []
+    before = ""
+    for entry in entries:
+        key, kind, value = entry.key, entry.kind, entry.value
+        if type(value) is Blob:
+            kind, value = _BLOB, [value.row, value.id]
+        shared = _shared(before, key)
+        out += (shared, key[shared:], kind, value, entry.origin)
+        before = key
+    return out
+
+
+def unpack_entries(parts: Rows) -> list[Entry]:
+    """The entries of such a list."""
+    out: list[Entry] = []
+    key = ""
+    for at in range(0, len(parts), 5):
+        shared, suffix, kind, value, origin = parts[at : at + 5]
+        key = key[:shared] + suffix
+        if kind == _BLOB:
+            kind, value = SCALAR, Blob(ValueId(value[1]), value[0])
+        out.append(Entry(key, kind, value, origin))
+    return out
+
+
+def _pack_links(links: Sequence[Link]) -> Rows:
+    out: Rows = []
+    before = ""
+    for link in links:
+        assert link.row, "BUG: children are stored before their parent"
+        shared = _shared(before, link.last_key)
+        elements = [part for pair in sorted(link.elements.items()) for part in pair]
+        out += (link.row, shared, link.last_key[shared:], link.count, elements, link.newest * _LEVELS + link.level)
+        before = link.last_key
+    return out
+
+
+def _unpack_links(digests: bytes, parts: Rows) -> list[Link]:
+    out: list[Link] = []
+    key, position = "", len(_NO_CID)
+    for at in range(0, len(parts), 6):
+        row, shared, suffix, count, elements, mixed = parts[at : at + 6]
+        key = key[:shared] + suffix
+        newest, level = divmod(mixed, _LEVELS)
+        counts = dict(zip(elements[::2], elements[1::2], strict=True))
+        node_id = NodeId.from_digest(digests[position : position + DIGEST_BYTES])
+        out.append(Link(node_id, row, key, count, counts, level, newest))
+        position += DIGEST_BYTES
+    return out
+
+
+def unpack_node(row: int, parts: Rows, load: Callable[[int], Node]) -> Node:
+    """The node of a row's list; `load` gives the node that a delta builds on.
+
+    Raises StoreCorrupt when the list is no node.
+    """
+    try:
+        return _unpack(row, parts, load)
+    except (ValueError, TypeError, IndexError, AssertionError) as error:
+        raise StoreCorrupt(f"Node {row} cannot be read: {error}", kind="node", row=row) from error
+
+
+def _unpack(row: int, parts: Rows, load: Callable[[int], Node]) -> Node:
+    tag = parts[0]
+    if tag == _LEAF:
+        entries = unpack_entries(parts[1:])
+        return Leaf(entries, Stored(row, 0, entries))
+    if tag == _BRANCH:
+        links = _unpack_links(parts[2], parts[3:])
+        return Branch(parts[1], links, Stored(row, 0, links))
+    base_row, depth, start = parts[1:4]
+    base = load(base_row)
+    if tag == _LEAF_DELTA and type(base) is Leaf:
+        entries = [*base.items[:start], *unpack_entries(parts[5:]), *base.items[start + parts[4] :]]
+        return Leaf(entries, Stored(row, depth, entries))
+    if tag == _BRANCH_DELTA and type(base) is Branch:
+        come = _unpack_links(parts[6], parts[7:])
+        links = [*base.items[:start], *come, *base.items[start + parts[4] :]]
+        return Branch(parts[5], links, Stored(row, depth, links))
+    if tag != _BRANCH_PATCH or type(base) is not Branch:
+        raise ValueError(f"unknown tag {tag}, or a base of another kind")
+    links = _patched(base.items, start, parts[5], parts[6:])
+    return Branch(parts[4], links, Stored(row, depth, links))
+
+
+def _patched(base: Sequence[Link], start: int, digests: bytes, pairs: Rows) -> list[Link]:
+    """Links that differ from those of the base in id, row and newest alone."""
+    links = list(base)
+    for number in range(len(pairs) // 2):
+        old = links[start + number]
+        digest = digests[len(_NO_CID) + number * DIGEST_BYTES :][:DIGEST_BYTES]
+        row, newest = pairs[2 * number : 2 * number + 2]
+        node_id = NodeId.from_digest(digest)
+        links[start + number] = Link(node_id, row, old.last_key, old.count, old.elements, old.level, newest)
+    return links

@@ -1,0 +1,185 @@
+"""Every error a caller can meet, in one tree.
+
+    AsgError                     code, message, hint, details
+    ├── InvalidInput             the caller can mend the request
+    │   ├── InvalidValue         a value the store cannot hold (NaN, int beyond 64 bits, …)
+    │   ├── InvalidPath          not a JSON Pointer, or one this state cannot take
+    │   ├── InvalidName          a ref, agent, tag or id that breaks the naming rules
+    │   ├── InvalidArgument      an unknown, missing or ill-typed tool argument
+    │   ├── InvalidCursor        a cursor that this query did not make
+    │   └── LimitExceeded        a named limit was reached
+    ├── NotFound
+    │   ├── RefNotFound          no branch, tag or commit by that name
+    │   ├── PathNotFound         nothing at that path; the nearest path that exists is given
+    │   ├── CommitNotFound       no commit with that prefix
+    │   ├── HandleNotFound       no such session or speculation
+    │   └── Withheld             the value was erased; its id and its history remain
+    ├── AmbiguousPrefix          several commits share the prefix
+    ├── WrongType                the path runs through a scalar, or the operation needs a list
+    ├── Conflict                 somebody else changed what the caller is changing
+    │   ├── HeadMoved            expected_head does not hold, and the paths overlap
+    │   ├── ObjectChanged        expected_object does not hold
+    │   ├── RefExists            the name is taken
+    │   ├── TestFailed           a `test` operation did not hold
+    │   └── RequestReused        the same request_id with other arguments
+    ├── Forbidden                the principal, agent or session may not do this
+    └── StorageError             the store could not do its work
+        ├── StoreBusy            the write lock was not had in time; nothing was written
+        ├── StoreCorrupt         stored bytes are not what was written
+        ├── StoreFull            no space left; nothing was written
+        ├── UnknownOutcome       an I/O error at the commit itself
+        └── StoreIncompatible    not a store of ours, or one from a newer program
+
+`code` is stable and is what programs match on; `message` names the values;
+`hint` says what to do next; `details` is JSON for machines.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class AsgError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+    code: ClassVar[str] = "error"
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+        self.details: dict[str, Any] = details
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as the wire and `--json` show it; empty parts are left out."""
+        parts: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.hint:
+            parts["hint"] = self.hint
+        if self.details:
+            parts["details"] = self.details
+        return parts
+
+
+class InvalidInput(AsgError):
+    code = "invalid_input"
+
+
+class InvalidValue(InvalidInput):
+    code = "invalid_value"
+
+
+class InvalidPath(InvalidInput):
+    code = "invalid_path"
+    default_hint = "Paths are JSON Pointers: /a/b/0; write ~ as ~0 and / inside a key as ~1."
+
+
+class InvalidName(InvalidInput):
+    code = "invalid_name"
+
+
+class InvalidArgument(InvalidInput):
+    code = "invalid_argument"
+
+
+class InvalidCursor(InvalidInput):
+    code = "invalid_cursor"
+    default_hint = "Repeat the call without a cursor to start again from the first page."
+
+
+class LimitExceeded(InvalidInput):
+    code = "limit_exceeded"
+
+
+class NotFound(AsgError):
+    code = "not_found"
+
+
+class RefNotFound(NotFound):
+    code = "ref_not_found"
+
+
+class PathNotFound(NotFound):
+    code = "path_not_found"
+
+
+class CommitNotFound(NotFound):
+    code = "commit_not_found"
+
+
+class HandleNotFound(NotFound):
+    code = "handle_not_found"
+
+
+class Withheld(NotFound):
+    code = "withheld"
+    default_hint = "Set the path again if it is still needed; what was erased cannot be had back."
+
+
+class AmbiguousPrefix(AsgError):
+    code = "ambiguous_prefix"
+    default_hint = "Give more digits of the commit id."
+
+
+class WrongType(AsgError):
+    code = "wrong_type"
+
+
+class Conflict(AsgError):
+    code = "conflict"
+
+
+class HeadMoved(Conflict):
+    code = "head_moved"
+    default_hint = "Read the paths in details.conflicts again, then repeat the call with the new head as expected_head."
+
+
+class ObjectChanged(Conflict):
+    code = "object_changed"
+    default_hint = "Read the path again and repeat the call with the object it now has."
+
+
+class RefExists(Conflict):
+    code = "ref_exists"
+
+
+class TestFailed(Conflict):
+    code = "test_failed"
+    __test__ = False  # the name begins with Test; it is no test case
+
+
+class RequestReused(Conflict):
+    code = "request_reused"
+    default_hint = "Use a new request_id for a new request; repeat an old one only with exactly the same arguments."
+
+
+class Forbidden(AsgError):
+    code = "forbidden"
+
+
+class StorageError(AsgError):
+    code = "storage_error"
+
+
+class StoreBusy(StorageError):
+    code = "store_busy"
+    default_hint = "Nothing was written. Try again; if it lasts, `asg-mcp doctor` tells which process holds the lock."
+
+
+class StoreCorrupt(StorageError):
+    code = "store_corrupt"
+    default_hint = "Run `asg-mcp verify` to see how far the damage goes, and restore a backup if it reports any."
+
+
+class StoreFull(StorageError):
+    code = "store_full"
+    default_hint = "Nothing was written. Free some disk space and repeat the call."
+
+
+class UnknownOutcome(StorageError):
+    code = "unknown_outcome"
+    default_hint = "Repeat the call with the same request_id: it is answered from the store if it took effect."
+
+
+class StoreIncompatible(StorageError):
+    code = "store_incompatible"

@@ -1,0 +1,1 @@
+"""Version control over a store: transactions, branches, history."""

@@ -1,0 +1,97 @@
+"""Making and dropping branches and tags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asg_mcp.core.events import Event, EventKind
+from asg_mcp.core.ids import CommitId, is_prefix
+from asg_mcp.core.intents import Author
+from asg_mcp.core.limits import NEAREST_MAX
+from asg_mcp.core.refs import check_ref_name
+from asg_mcp.errors import Forbidden, InvalidArgument, RefExists, RefNotFound
+from asg_mcp.repo.guards import fingerprint, recall, remember
+from asg_mcp.repo.records import info_of
+from asg_mcp.repo.results import RefInfo
+from asg_mcp.repo.transaction import EVENT_NUMBERS
+from asg_mcp.repo.view import View
+from asg_mcp.storage.base import Ref, RefKind, Writer
+
+DEFAULT_BRANCH = "main"
+"""Made with the store; it cannot be deleted."""
+
+
+def make_ref(writer: Writer, view: View, name: str, kind: str, source: str, author: Author, request_id: str) -> RefInfo:
+    """A new branch or tag at the commit that `source` means.
+
+    The same name at the same commit is already as asked, and is answered as such.
+    Raises InvalidName, RefExists, and what resolving the source raises.
+    """
+    check_ref_name(name)
+    ref_kind = _kind(kind)
+    asked = fingerprint("branch", name, kind, source) if request_id else b""
+    known = recall(writer, author.principal, request_id, asked)
+    if known is not None:
+        return _info(writer, Ref(name, ref_kind, known[0]))
+    row = view.resolve(source)
+    ref = Ref(name, ref_kind, row.seq)
+    existing = writer.ref(name)
+    if existing is None:
+        writer.swap_ref(None, ref)
+        _record(writer, EventKind.REF_CREATED, ref, None, ref, author)
+    elif existing != ref:
+        raise RefExists(
+            f"{name} is a {existing.kind.label} already, at {writer.commit(existing.seq).id.short}",
+            hint="Choose another name, or delete it first with asg_delete_branch."
+            if existing.kind is RefKind.BRANCH
+            else "Tags never move: choose another name.",
+            ref=name,
+            commit=writer.commit(existing.seq).id.short,
+        )
+    remember(writer, author.principal, request_id, asked, [row.seq])
+    return _info(writer, ref)
+
+
+def drop_branch(writer: Writer, name: str, author: Author, request_id: str) -> RefInfo:
+    """Drop a branch's name; its commits stay, and `asg_branch` from its last commit brings it back.
+
+    Raises RefNotFound, and Forbidden for a tag or the default branch.
+    """
+    asked = fingerprint("delete_branch", name) if request_id else b""
+    known = recall(writer, author.principal, request_id, asked)
+    if known is not None:
+        return _info(writer, Ref(name, RefKind.BRANCH, known[0]))
+    ref = writer.ref(name)
+    if ref is None:
+        names = [other.name for other in writer.refs(name[:1], "", NEAREST_MAX)]
+        hint = "It is a commit, and commits stay." if is_prefix(name) and not names else "asg_list_branches lists them."
+        raise RefNotFound(f"No branch is called {name!r}", hint=hint, ref=name, nearest=names)
+    if ref.kind is RefKind.TAG:
+        raise Forbidden(f"{name} is a tag, and tags stay", hint="Only branches can be deleted.", ref=name)
+    if name == DEFAULT_BRANCH:
+        raise Forbidden(f"{name} is the default branch", hint="It stays; revert its commits instead.", ref=name)
+    writer.swap_ref(ref, None)
+    _record(writer, EventKind.REF_DELETED, ref, ref, None, author)
+    remember(writer, author.principal, request_id, asked, [ref.seq])
+    return _info(writer, ref)
+
+
+def _kind(kind: str) -> RefKind:
+    try:
+        return RefKind[kind.upper()]
+    except KeyError:
+        raise InvalidArgument(f"{kind!r} is no kind of ref", hint="Use branch or tag.") from None
+
+
+def _record(writer: Writer, kind: EventKind, ref: Ref, old: Ref | None, new: Ref | None, author: Author) -> None:
+    seqs = [None if side is None else side.seq for side in (old, new)]
+    ids = [None if seq is None else CommitId(writer.commit(seq).id) for seq in seqs]
+    at = writer.now()
+    event = Event(kind, writer.events_count(), ref.name, ref.kind.label, ids[0], ids[1], author, at)
+    data: list[Any] = [at, author.principal, author.agent, author.client, author.session]
+    writer.append_event(event, EVENT_NUMBERS[kind], seqs[0], seqs[1], data)
+
+
+def _info(writer: Writer, ref: Ref) -> RefInfo:
+    info = info_of(writer, writer.commit(ref.seq))
+    return RefInfo(ref.name, ref.kind.label, info.id, info.at, info.agent, info.description)

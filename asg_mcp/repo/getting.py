@@ -1,0 +1,114 @@
+"""Reading a value or a subtree within a budget."""
+
+from __future__ import annotations
+
+import orjson
+
+from asg_mcp.core.ids import CommitId
+from asg_mcp.core.nodes import MAP, SCALAR
+from asg_mcp.core.paths import Tokens
+from asg_mcp.core.state import Spot, State
+from asg_mcp.core.values import JsonValue
+from asg_mcp.errors import LimitExceeded
+from asg_mcp.repo import cursors
+from asg_mcp.repo.results import GetResult
+from asg_mcp.repo.view import View
+
+DEPTH_ALL = 1_000
+_ENTRY_BYTES_MIN = 2
+_INLINE_ENTRIES_MAX = 2_000
+
+Omitted = tuple[Tokens, str, int]
+
+
+def get(view: View, ref: str, path: Tokens, depth: int | None, max_bytes: int, cursor: str) -> GetResult:
+    """The value at a path, complete or as much as `max_bytes` of JSON hold; `cursor` goes on with the next children.
+
+    Containers more than `depth` levels below the path, and those that do not fit
+    the page, are left out and named with the number of entries below them.
+    """
+    asked = cursors.digest(ref, path, depth)
+    row = view.resolve(ref)
+    start = None
+    if cursor:
+        seq, start = cursors.read("get", asked, cursor, int, int)
+        row = view.reader.commit(seq)
+    state = view.state(row)
+    spot = state.spot(path)
+    value, omitted, position = _page(state, spot, DEPTH_ALL if depth is None else depth, max_bytes, start)
+    return GetResult(
+        ref=ref,
+        commit=CommitId(row.id),
+        path=path,
+        value=value,
+        type=state.type_name(spot),
+        object=state.object(spot),
+        truncated=bool(omitted) or position is not None,
+        omitted=tuple(omitted),
+        next_cursor="" if position is None else cursors.make("get", asked, [row.seq, position]),
+        last_change=view.info(state.tree.newest(spot.rank, spot.end)),
+    )
+
+
+def is_small(view: View, ref: str, path: Tokens) -> bool:
+    """Whether a get is quick enough to be answered on the event loop."""
+    spot = view.state(view.resolve(ref)).locate(path)
+    return not isinstance(spot, Spot) or spot.end - spot.rank <= _INLINE_ENTRIES_MAX
+
+
+def _page(
+    state: State, spot: Spot, depth: int, max_bytes: int, start: int | None
+) -> tuple[JsonValue, list[Omitted], int | None]:
+    if spot.entry.kind == SCALAR:
+        value = state.value(spot)
+        size = len(orjson.dumps(value))
+        if size > max_bytes:
+            raise LimitExceeded(
+                f"The value has {size} bytes as JSON; max_bytes is {max_bytes}",
+                hint=f"Repeat the call with max_bytes of at least {size}.",
+                limit="max_bytes",
+                max=max_bytes,
+                size=size,
+            )
+        return value, [], None
+    is_map = spot.entry.kind == MAP
+    found: list[tuple[str, JsonValue]] = []
+    omitted: list[Omitted] = []
+    left = max_bytes
+    for child in state.children(spot, start):
+        fitted = _fit(state, child, depth - 1, left)
+        if fitted is None:
+            if found:
+                return _assembled(is_map, found), omitted, child.rank
+            omitted.append((child.tokens, state.type_name(child), child.end - child.rank - 1))
+            continue
+        value, left_out, size = fitted
+        omitted += left_out
+        if depth > 0:
+            found.append((child.tokens[-1], value))
+        left -= size
+    return _assembled(is_map, found), omitted, None
+
+
+def _assembled(is_map: bool, found: list[tuple[str, JsonValue]]) -> JsonValue:
+    return dict(found) if is_map else [value for _, value in found]
+
+
+def _fit(state: State, spot: Spot, depth: int, left: int) -> tuple[JsonValue, list[Omitted], int] | None:
+    """The value of a child with what is too deep left out, and its size; None where it does not fit."""
+    if (spot.end - spot.rank) * _ENTRY_BYTES_MIN > left:
+        return None
+    omitted: list[Omitted] = []
+    value = _cut(state, spot, depth, omitted)
+    size = len(orjson.dumps(value)) + len(spot.tokens[-1]) + 4
+    return None if size > left else (value, omitted, size)
+
+
+def _cut(state: State, spot: Spot, depth: int, omitted: list[Omitted]) -> JsonValue:
+    if spot.entry.kind == SCALAR or depth >= DEPTH_ALL // 2:
+        return state.value(spot)
+    if depth <= 0 and spot.end - spot.rank > 1:
+        omitted.append((spot.tokens, state.type_name(spot), spot.end - spot.rank - 1))
+        return {} if spot.entry.kind == MAP else []
+    found = [(child.tokens[-1], _cut(state, child, depth - 1, omitted)) for child in state.children(spot)]
+    return _assembled(spot.entry.kind == MAP, found)

@@ -1,0 +1,171 @@
+"""What a caller may say it had read, and how a repeated request is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from blake3 import blake3
+
+from asg_mcp.core.ids import parse_prefix
+from asg_mcp.core.intents import check_name
+from asg_mcp.core.nodes import SCALAR, Hasher
+from asg_mcp.core.operations import ABSENT, Op, Operation
+from asg_mcp.core.paths import Tokens, format_path
+from asg_mcp.core.state import Gap, Spot, State
+from asg_mcp.errors import HeadMoved, ObjectChanged, RequestReused
+from asg_mcp.repo.graph import is_ancestor
+from asg_mcp.repo.resolve import commit_by_prefix, state_at
+from asg_mcp.storage.base import CommitRow, Reader, StoredReply, Writer
+
+SHOWN_CHARS_MAX = 200
+"""A value in a conflict's details is shown up to here; the caller can read the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the caller says it had read, and how a repeated call is recognised. Empty means not said."""
+
+    expected_head: str = ""
+    expected_object: str = ""
+    request_id: str = ""
+
+
+def fingerprint(kind: str, *asked: object) -> bytes:
+    """A digest of all that a request asks for, so that a repeated one is told from another with its id."""
+    return blake3(f"{kind} {asked!r}".encode(errors="surrogatepass")).digest(16)
+
+
+def recall(reader: Reader, principal: str, request_id: str, fingerprint: bytes) -> list[Any] | None:
+    """The remembered answer to a request, or None when it is new.
+
+    Raises RequestReused when the id was used for another request.
+    """
+    if not request_id:
+        return None
+    check_name(request_id, "request_id")
+    known = reader.reply(principal, request_id)
+    if known is None:
+        return None
+    if known.fingerprint != fingerprint:
+        raise RequestReused(f"request_id {request_id!r} was used before, with other arguments", request_id=request_id)
+    return known.answer
+
+
+def remember(writer: Writer, principal: str, request_id: str, fingerprint: bytes, answer: list[Any]) -> None:
+    """Keep the answer, in the same transaction as what it tells of."""
+    if request_id:
+        writer.put_reply(principal, request_id, StoredReply(fingerprint, answer))
+
+
+def check_head(
+    reader: Reader, hasher: Hasher, expected: str, head: CommitRow, state: State, operations: Sequence[Operation]
+) -> bool:
+    """Whether the write is rebased: the head moved since `expected`, but nothing that it touches changed.
+
+    Raises HeadMoved with each path that did, or when `expected` is not an ancestor of the head.
+    """
+    if not expected:
+        return False
+    seq = commit_by_prefix(reader, expected)
+    if seq == head.seq:
+        return False
+    if not is_ancestor(reader, seq, head.seq):
+        raise HeadMoved(
+            f"expected_head {expected} is not in the history of this branch",
+            hint="Read the branch again; its head is in details.",
+            head=head.id.short,
+        )
+    before = state_at(reader, hasher, reader.commit(seq))
+    conflicts = []
+    for operation in operations:
+        for path in (operation.path, operation.source):
+            found = None if path is None else _changed(before, state, path, operation)
+            if found is not None:
+                conflicts.append(_conflict(before, state, found, operation))
+    if conflicts:
+        raise HeadMoved(
+            f"The branch moved from {expected} to {head.id.short}, and {conflicts[0]['path']} changed meanwhile",
+            head=head.id.short,
+            expected_head=expected,
+            conflicts=conflicts,
+        )
+    return True
+
+
+def _changed(before: State, after: State, path: Tokens, operation: Operation) -> Tokens | None:
+    """Where what an operation touches differs between two states: the path, what is below it, or an ancestor."""
+    old, new = before.locate(path), after.locate(path)
+    if type(old) is not type(new):
+        return path
+    elements = _list_ancestors(before, path if operation.op is not Op.APPEND else ())
+    for tokens in elements:
+        # An index means another element once the list has lost or gained some.
+        there, here = before.locate(tokens), after.locate(tokens)
+        if not isinstance(there, Spot) or not isinstance(here, Spot) or there.entry.origin != here.entry.origin:
+            return tokens
+    if isinstance(old, Gap) or isinstance(new, Gap):
+        assert isinstance(old, Gap) and isinstance(new, Gap), "BUG: both are gaps"
+        same = len(old.deepest.tokens) == len(new.deepest.tokens) and old.deepest.entry.kind == new.deepest.entry.kind
+        return None if same else path
+    if operation.op is Op.APPEND and old.entry.kind == new.entry.kind != SCALAR:
+        return None  # elements come behind whatever others appended meanwhile
+    return None if before.object(old) == after.object(new) else path
+
+
+def _list_ancestors(state: State, path: Tokens) -> list[Tokens]:
+    """The lists on the way to a path whose indexes it goes through."""
+    place = state.locate(path)
+    if isinstance(place, Spot) and "\x02" not in place.entry.key:
+        return []
+    lists = []
+    spot: Spot | None = state.root()
+    for index, token in enumerate(path):
+        if spot is None:
+            break
+        if state.type_name(spot) == "list":
+            lists.append(path[:index])
+        spot = state.child(spot, token)
+    return lists
+
+
+def _conflict(before: State, after: State, path: Tokens, operation: Operation) -> dict[str, Any]:
+    sides: dict[str, Any] = {"path": format_path(path)}
+    for name, state in (("base", before), ("ours", after)):
+        place = state.locate(path)
+        if isinstance(place, Spot):
+            sides[name] = shown(state, place)
+    if operation.value is not ABSENT and path == operation.path:
+        sides["theirs"] = operation.value if len(repr(operation.value)) <= SHOWN_CHARS_MAX else "(your value)"
+    return sides
+
+
+def shown(state: State, spot: Spot) -> Any:
+    """A value for an error's details: itself when it is short, its type and size when it is not."""
+    if spot.entry.kind != SCALAR and spot.end - spot.rank > SHOWN_CHARS_MAX // 4:
+        return f"({state.type_name(spot)}, {spot.end - spot.rank - 1} entries)"
+    value = state.value(spot)
+    return value if len(repr(value)) <= SHOWN_CHARS_MAX else f"({state.type_name(spot)}, {len(repr(value))} characters)"
+
+
+def check_object(expected: str, before: State, after: State, path: Tokens) -> bool:
+    """Whether the path already was what the write would make it, so that nothing remains to do.
+
+    Raises ObjectChanged when it is neither that nor what the caller had read.
+    """
+    if not expected:
+        return False
+    digits = parse_prefix(expected)
+    old = before.locate(path)
+    if isinstance(old, Spot) and before.object(old).hex().startswith(digits):
+        return False
+    new = after.locate(path)
+    if isinstance(old, Gap) and isinstance(new, Gap):
+        return True
+    if isinstance(old, Spot) and isinstance(new, Spot) and before.object(old) == after.object(new):
+        return True
+    found: dict[str, Any] = {"path": format_path(path), "expected_object": expected}
+    if isinstance(old, Spot):
+        found.update(object=before.object(old).short, value=shown(before, old))
+    raise ObjectChanged(f"{format_path(path)} is no longer {expected}", **found)

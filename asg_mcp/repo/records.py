@@ -1,0 +1,161 @@
+"""Between commits and their stored rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from asg_mcp.core.commits import Header, RecordedOperation, body_id, operations_id
+from asg_mcp.core.ids import Id, NodeId
+from asg_mcp.core.intents import Author, Category
+from asg_mcp.core.nodes import Hasher
+from asg_mcp.core.noderows import pack_entries, unpack_entries
+from asg_mcp.core.operations import Op
+from asg_mcp.core.paths import Tokens, list_index, parse_path
+from asg_mcp.core.times import format_time
+from asg_mcp.repo.results import CommitInfo
+from asg_mcp.storage.base import CommitRow, Reader, Term, TermKind, Writer
+
+_CATEGORIES = tuple(Category)
+_OPS = tuple(Op)
+_NO_CID = b"\x00"
+_PROVENANCE = ("authority", "alternatives", "expected", "tool_calls", "notify")
+
+
+def pack_commit(
+    writer: Writer,
+    header: Header,
+    salt: str,
+    body: dict[str, Any],
+    operations: list[RecordedOperation],
+    *,
+    root_stored: bool,
+) -> list[Any]:
+    """The parts of a commit's row. Its root is among them only when its tree is not stored."""
+    author = header.author
+    return [
+        header.layout,
+        None if root_stored else _NO_CID + header.root.digest,
+        _CATEGORIES.index(header.category),
+        header.confidence,
+        writer.intern(author.principal),
+        writer.intern(author.agent),
+        writer.intern(author.client) if author.client else 0,
+        writer.intern(author.session) if author.session else 0,
+        header.intent_id,
+        header.parent_intent,
+        salt,
+        body,
+        [_pack_operation(operation) for operation in operations],
+    ]
+
+
+def _pack_operation(operation: RecordedOperation) -> list[Any]:
+    packed = None if operation.entries is None else pack_entries(operation.entries)
+    return [_OPS.index(operation.op), operation.path, operation.source, packed]
+
+
+def root_of(reader: Reader, row: CommitRow, hasher: Hasher) -> NodeId:
+    """The root of a commit: kept in the row only while its tree is not stored, else that of the stored tree."""
+    if row.root_row:
+        return hasher.node_id(reader.load(row.root_row))
+    return NodeId.from_digest(row.parts[1][len(_NO_CID) :])
+
+
+def author_of(reader: Reader, row: CommitRow) -> Author:
+    """Who made a commit."""
+    principal, agent, client, session = row.parts[4:8]
+    return Author(
+        principal=reader.name(principal),
+        agent=reader.name(agent),
+        client=reader.name(client) if client else "",
+        session=reader.name(session) if session else "",
+    )
+
+
+def operations_of(row: CommitRow) -> list[RecordedOperation]:
+    """What a commit did."""
+    return [
+        RecordedOperation(_OPS[op], path, source, None if packed is None else unpack_entries(packed))
+        for op, path, source, packed in row.parts[12]
+    ]
+
+
+def header_of(reader: Reader, row: CommitRow, hasher: Hasher) -> Header:
+    """The header of a stored commit, with the ids of its operations and its body made again from what is stored."""
+    layout, _, category, confidence, _, _, _, _, intent_id, parent_intent, salt, body = row.parts[:12]
+    return Header(
+        layout=layout,
+        parents=tuple(reader.commit(parent).id for parent in row.parents),
+        root=root_of(reader, row, hasher),
+        category=_CATEGORIES[category],
+        confidence=confidence,
+        author=author_of(reader, row),
+        intent_id=intent_id,
+        parent_intent=parent_intent,
+        at=row.at,
+        operations=operations_id(operations_of(row), hasher),
+        body=Id(body) if isinstance(body, bytes) else body_id(salt, body),
+    )
+
+
+def info_of(reader: Reader, row: CommitRow) -> CommitInfo:
+    """A commit as log, blame and query show it."""
+    author = author_of(reader, row)
+    body = row.parts[11]
+    withheld = isinstance(body, bytes)
+    text: dict[str, Any] = {} if withheld else body
+    return CommitInfo(
+        id=row.id,
+        seq=row.seq,
+        parents=tuple(reader.commit(parent).id for parent in row.parents),
+        at=format_time(row.at),
+        principal=author.principal,
+        agent=author.agent,
+        client=author.client,
+        session=author.session,
+        category=_CATEGORIES[row.parts[2]],
+        confidence=row.parts[3],
+        intent_id=row.parts[8],
+        parent_intent=row.parts[9],
+        description=text.get("description", ""),
+        reasoning=text.get("reasoning", ""),
+        tags=tuple(text.get("tags", ())),
+        provenance={name: text[name] for name in _PROVENANCE if name in text},
+        withheld=withheld,
+    )
+
+
+def terms_for(info: CommitInfo, operations: list[RecordedOperation]) -> set[Term]:
+    """What a commit is found by."""
+    terms: set[Term] = {(TermKind.AGENT, info.agent)}
+    if info.session:
+        terms.add((TermKind.SESSION, info.session))
+    terms.update((TermKind.TAG, tag) for tag in info.tags)
+    terms.update((TermKind.INTENT, name) for name in (info.intent_id, info.parent_intent) if name)
+    authority = authority_of(info.provenance)
+    if authority:
+        terms.add((TermKind.AUTHORITY, authority))
+    for operation in operations:
+        terms.update((TermKind.PATH, path) for path in _paths_touched(operation))
+    return terms
+
+
+def authority_of(provenance: Any) -> str:
+    """The principal on whose authority a change was made, or ""."""
+    authority = provenance.get("authority")
+    if isinstance(authority, str):
+        return authority
+    principal = authority.get("principal") if isinstance(authority, dict) else ""
+    return principal if isinstance(principal, str) else ""
+
+
+def _paths_touched(operation: RecordedOperation) -> Iterator[str]:
+    """The paths an operation is found under: its own, and its list where other elements move."""
+    for path in (operation.path, operation.source):
+        if path is None:
+            continue
+        yield path
+        tokens: Tokens = parse_path(path)
+        if tokens and operation.op in (Op.DELETE, Op.INSERT, Op.MOVE) and list_index(tokens[-1]) is not None:
+            yield path[: path.rfind("/")] or "/"

@@ -1,0 +1,145 @@
+"""The repository: version control over a store. One call of a tool is one call of a method here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import anyio.to_thread
+
+from asg_mcp.core.intents import Author, Intent
+from asg_mcp.core.operations import Operation
+from asg_mcp.core.paths import Tokens
+from asg_mcp.repo import results as r
+from asg_mcp.repo.blame import blame, log
+from asg_mcp.repo.branches import DEFAULT_BRANCH, drop_branch, make_ref
+from asg_mcp.repo.diffing import diff
+from asg_mcp.repo.getting import get, is_small
+from asg_mcp.repo.graph import Graph
+from asg_mcp.repo.guards import Guard
+from asg_mcp.repo.query import run_query
+from asg_mcp.repo.reflist import list_refs
+from asg_mcp.repo.requests import Query, Resolution, RevertRequest
+from asg_mcp.repo.revert import revert
+from asg_mcp.repo.search import search
+from asg_mcp.repo.transaction import Request, checked_operations, create_store, run
+from asg_mcp.repo.verify import Progress, VerifyReport, verify
+from asg_mcp.repo.view import View
+from asg_mcp.storage.base import Health, Reader, Store, Writer
+
+T = TypeVar("T")
+PROGRAM = "asg-mcp"
+"""Principal and agent of what the program does of itself."""
+
+__all__ = ["Guard", "Query", "Repository", "Resolution", "RevertRequest"]
+
+
+class Repository:
+    """An open store. Safe for any number of tasks of one event loop; other processes may have the file open too.
+
+    Reads that cost little run on the event loop, all others on a thread; each is
+    one read transaction, so it sees one moment. Writes go through the store's
+    single writer and return when they are durable. Every method raises the
+    errors of `asg_mcp.errors` alone.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._graph = Graph()
+
+    async def create(self) -> None:
+        """Make the first commit and the default branch, if the store has none."""
+        with self._store.reading() as reader:
+            if reader.last_seq():
+                return
+        hasher, author = self._store.hasher, Author(principal=PROGRAM, agent=PROGRAM)
+        await self._store.write(lambda writer: create_store(writer, hasher, DEFAULT_BRANCH, author))
+
+    # --- writing --------------------------------------------------------------
+
+    async def commit(
+        self, ref: str, operations: Sequence[Operation], intent: Intent, author: Author, guard: Guard
+    ) -> r.WriteResult:
+        """Apply operations to a branch as one commit; with none, an explicit checkpoint.
+
+        Operations that change nothing are left out, and if none remain no commit is
+        made. Raises what the operations raise, HeadMoved, ObjectChanged, TestFailed,
+        RequestReused, RefNotFound, Forbidden and the storage errors.
+        """
+        request = Request(ref, checked_operations(operations), intent, author, guard)
+        hasher = self._store.hasher
+        return await self._store.write(lambda writer: run(writer, hasher, request))
+
+    async def revert(self, request: RevertRequest, intent: Intent, author: Author, guard: Guard) -> r.RevertResult:
+        """Undo commits, all by an agent or session since a time, or restore a path; conflicts are answered as data."""
+        return await self._store.write(
+            lambda writer: revert(writer, self._view(writer), request, intent, author, guard)
+        )
+
+    async def branch(self, name: str, kind: str, source: str, author: Author, request_id: str = "") -> r.RefInfo:
+        """Make a branch or an immutable tag. The same one again is answered as made."""
+        return await self._store.write(
+            lambda writer: make_ref(writer, self._view(writer), name, kind, source, author, request_id)
+        )
+
+    async def delete_branch(self, name: str, author: Author, request_id: str = "") -> r.RefInfo:
+        """Drop a branch's name; its commits stay."""
+        return await self._store.write(lambda writer: drop_branch(writer, name, author, request_id))
+
+    # --- reading --------------------------------------------------------------
+
+    async def get(self, ref: str, path: Tokens, *, depth: int | None, max_bytes: int, cursor: str) -> r.GetResult:
+        """A value or subtree at any ref, at most `max_bytes` of JSON a page."""
+        if self._read(lambda view: is_small(view, ref, path)):
+            return self._read(lambda view: get(view, ref, path, depth, max_bytes, cursor))
+        return await self._read_apart(lambda view: get(view, ref, path, depth, max_bytes, cursor))
+
+    async def search(
+        self, ref: str, query: str, *, mode: str, prefix: Tokens, limit: int, cursor: str
+    ) -> r.SearchResult:
+        """Keys and values by text, regular expression or JSONPath."""
+        return await self._read_apart(
+            lambda view: search(view.reader, view.graph, view.hasher, ref, query, mode, prefix, limit, cursor)
+        )
+
+    async def list_refs(self, prefix: str, *, kind: str, limit: int, cursor: str) -> r.RefList:
+        """Branches and tags, with what they are ahead and behind."""
+        return await self._read_apart(lambda view: list_refs(view.reader, view.graph, prefix, kind, limit, cursor))
+
+    async def diff(self, ref_a: str, ref_b: str, path: Tokens, *, limit: int, cursor: str) -> r.DiffResult:
+        """Typed changes between any two refs."""
+        return await self._read_apart(lambda view: diff(view, ref_a, ref_b, path, limit=limit, cursor=cursor))
+
+    async def log(self, ref: str, path: Tokens, *, limit: int, cursor: str) -> r.LogResult:
+        """Commits a ref reaches, newest first; with a path, those that changed it."""
+        return await self._read_apart(lambda view: log(view, ref, path, limit=limit, cursor=cursor))
+
+    async def blame(
+        self, ref: str, path: Tokens, *, depth: int, history: bool, limit: int, cursor: str
+    ) -> r.BlameResult:
+        """Who last changed a path and every field below it, or deleted it; with `history`, every change."""
+        return await self._read_apart(
+            lambda view: blame(view, ref, path, depth=depth, history=history, limit=limit, cursor=cursor)
+        )
+
+    async def query(self, query: Query) -> r.QueryResult:
+        """Commits, agents or state entries that pass every filter."""
+        return await self._read_apart(lambda view: run_query(view.reader, view.graph, view.hasher, query))
+
+    async def verify(self, progress: Progress) -> VerifyReport:
+        """Replay and hash everything again. `progress` is called on another thread."""
+        return await anyio.to_thread.run_sync(lambda: verify(self._store, progress))
+
+    async def health(self) -> Health:
+        """Versions, known faults, settings, sizes."""
+        return await self._store.check()
+
+    def _view(self, reader: Reader | Writer) -> View:
+        return View(reader, self._store.hasher, self._graph)
+
+    def _read(self, work: Callable[[View], T]) -> T:
+        with self._store.reading() as reader:
+            return work(self._view(reader))
+
+    async def _read_apart(self, work: Callable[[View], T]) -> T:
+        return await anyio.to_thread.run_sync(lambda: self._read(work))

@@ -1,0 +1,233 @@
+"""What the repository answers: plain data, packed for the wire by the tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from asg_mcp.core.ids import CommitId, Id
+from asg_mcp.core.intents import Category
+from asg_mcp.core.operations import ABSENT, Absent
+from asg_mcp.core.paths import Tokens
+from asg_mcp.core.values import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """One commit, as log, blame and query show it."""
+
+    id: CommitId
+    seq: int
+    """The number of the commit inside this file; never hashed, signed or exported."""
+    parents: tuple[CommitId, ...]
+    at: str
+    """RFC 3339, UTC, microseconds."""
+    principal: str
+    agent: str
+    client: str
+    session: str
+    category: Category
+    confidence: float | None
+    intent_id: str
+    parent_intent: str
+    description: str
+    reasoning: str
+    tags: tuple[str, ...]
+    provenance: Mapping[str, JsonValue]
+    """authority, alternatives, expected, tool_calls, notify, where given."""
+    withheld: bool = False
+    """Whether the texts were erased; description and reasoning are empty then."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What a write answers. `changed` counts the paths whose entry changed; 0 means that no commit was made."""
+
+    commit: CommitId
+    ref: str
+    parent: CommitId | None
+    object: Id | None
+    """The object at the written path afterwards; None where the path is gone."""
+    changed: int
+    rebased: bool
+    replayed: bool = False
+    """Whether this is the remembered answer of an earlier call with the same request_id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """One path on which two sides disagree. An absent side is ABSENT; None is a stored null."""
+
+    path: Tokens
+    base: JsonValue | Absent
+    ours: JsonValue | Absent
+    theirs: JsonValue | Absent
+    rule: str = "scalar"
+    """Why it conflicts: scalar, container, list or resolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetResult:
+    ref: str
+    commit: CommitId
+    path: Tokens
+    value: JsonValue
+    """Complete, or with the containers that did not fit left out and named in `omitted`."""
+    type: str
+    object: Id
+    truncated: bool
+    omitted: tuple[tuple[Tokens, str, int], ...]
+    """(path, type, number of children) of each container that was left out, in path order."""
+    next_cursor: str
+    last_change: CommitInfo
+    """The commit that last changed the path or anything below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    path: Tokens
+    value: JsonValue | Absent
+    """The scalar found, or ABSENT where a container's key matched."""
+    type: str
+    on: str
+    """key or value"""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    ref: str
+    commit: CommitId
+    matches: tuple[Match, ...]
+    next_cursor: str
+    scanned: int
+    """State entries read by this call."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefInfo:
+    name: str
+    kind: str
+    """branch or tag"""
+    commit: CommitId
+    at: str
+    agent: str
+    description: str
+    ahead: int | None = None
+    """Commits it has that the default branch lacks; None for the default branch itself."""
+    behind: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefList:
+    refs: tuple[RefInfo, ...]
+    total: int
+    next_cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One typed difference. An absent side is ABSENT; None is a stored null."""
+
+    op: str
+    """add, remove, replace, type (another type of value), move (a list element elsewhere in its list)"""
+    path: Tokens
+    old: JsonValue | Absent
+    new: JsonValue | Absent
+    source: Tokens | None = None
+    """The old path of a move, or of a list element whose index differs between the two sides."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiffResult:
+    ref_a: str
+    ref_b: str
+    commit_a: CommitId
+    commit_b: CommitId
+    changes: tuple[Change, ...]
+    next_cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogResult:
+    ref: str
+    commits: tuple[CommitInfo, ...]
+    next_cursor: str
+    clock_anomaly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BlameEntry:
+    path: Tokens
+    value: JsonValue | Absent
+    """The value that the commit gave the path; ABSENT when it deleted it."""
+    type: str
+    """The type of the value; "" for a deletion."""
+    commit: CommitInfo
+
+
+@dataclass(frozen=True, slots=True)
+class BlameResult:
+    ref: str
+    commit: CommitId
+    path: Tokens
+    entries: tuple[BlameEntry, ...]
+    next_cursor: str
+    omitted: int = 0
+    """Entries left out below `depth`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    key: Mapping[str, JsonValue]
+    count: int
+    first_at: str
+    last_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentInfo:
+    agent: str
+    commits: int
+    principals: tuple[str, ...]
+    clients: tuple[str, ...]
+    categories: Mapping[str, int]
+    confidence_mean: float | None
+    first_at: str
+    last_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateItem:
+    """One entry of the state with the commit that last changed it: query's target `state`."""
+
+    path: Tokens
+    value: JsonValue | Absent
+    type: str
+    commit: CommitInfo
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    ref: str
+    items: tuple[CommitInfo | AgentInfo | StateItem, ...]
+    groups: tuple[Group, ...]
+    next_cursor: str
+    examined: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevertResult:
+    ref: str
+    commit: CommitId | None
+    """None when there were conflicts, in a preview, or when nothing was left to undo."""
+    parent: CommitId | None
+    reverted: tuple[CommitId, ...]
+    changed: int
+    changes: tuple[Change, ...]
+    """What the revert does, in a preview only."""
+    conflicts: tuple[Conflict, ...]
+    object: Id | None = None
+    rebased: bool = False
+    replayed: bool = False
+
+

@@ -1,0 +1,254 @@
+"""Undoing: a three-way merge with base = the commit, ours = the head, theirs = its first parent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from asg_mcp.core.diff import deltas, differences
+from asg_mcp.core.edits import apply_operation
+from asg_mcp.core.ids import CommitId, Id
+from asg_mcp.core.intents import Author, Intent
+from asg_mcp.core.merge import Clash, merge
+from asg_mcp.core.operations import ABSENT, Absent, Op, Operation
+from asg_mcp.core.paths import Tokens, format_path, is_within
+from asg_mcp.core.state import Gap, Spot, State
+from asg_mcp.core.times import parse_time
+from asg_mcp.core.values import JsonValue
+from asg_mcp.errors import InvalidArgument, LimitExceeded, NotFound
+from asg_mcp.repo.diffing import change
+from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
+from asg_mcp.repo.records import author_of
+from asg_mcp.repo.requests import Resolution, RevertRequest
+from asg_mcp.repo.results import Conflict, RevertResult
+from asg_mcp.repo.transaction import apply_all, branch_of, checked_operations, object_at, write_commit
+from asg_mcp.repo.view import View
+from asg_mcp.storage.base import CommitRow, TermKind, Writer
+
+REVERT_COMMITS_MAX = 10_000
+"""Commits undone by one call: each is a merge of its own."""
+CHANGES_SHOWN_MAX = 500
+_PAGE = 1_000
+
+
+def check_request(request: RevertRequest) -> None:
+    """Raise InvalidArgument unless the request says in exactly one way what to undo."""
+    ways = [
+        name
+        for name, given in (
+            ("commits", bool(request.commits)),
+            ("agent or session", bool(request.agent or request.session)),
+            ("path and source", request.path is not None or bool(request.source)),
+        )
+        if given
+    ]
+    if len(ways) != 1:
+        raise InvalidArgument(
+            "Say what to undo in exactly one way" + (f", not by {' and '.join(ways)}" if ways else ""),
+            hint="Give commits; or agent or session, with since; or path with source to restore it from.",
+        )
+    if (request.path is None) != (not request.source):
+        raise InvalidArgument("path and source go together", hint="Give the path and the ref to restore it from.")
+    if request.since and not (request.agent or request.session):
+        raise InvalidArgument("since goes with agent or session", hint="Leave it out, or name the agent.")
+
+
+def revert(writer: Writer, view: View, request: RevertRequest, intent: Intent, author: Author, guard: Guard) -> RevertResult:
+    """Undo commits, all by an agent or session, or restore a path; conflicts are answered as data.
+
+    Nothing is written in a preview, when there are unsettled conflicts, or when nothing is left to undo.
+    """
+    check_request(request)
+    asked = fingerprint("revert", request, intent, author, guard) if guard.request_id else b""
+    known = recall(writer, author.principal, guard.request_id, asked)
+    if known is not None:
+        return _recalled(known)
+    ref = branch_of(writer, request.ref)
+    head = writer.commit(ref.seq)
+    state = view.state(head)
+    plan = _Plan(state, request.resolutions)
+    undone = [] if request.path is not None else _commits(view, head, request)
+    if request.path is not None:
+        plan.restore(view.state(view.resolve(request.source)), request.path)
+    for row in undone:
+        plan.undo(view.state(row), view.state_of(row.parents[0]))
+    plan.check_resolutions()
+    operations = checked_operations(_net(state, plan.state))
+    rebased = check_head(writer, view.hasher, guard.expected_head, head, state, operations)
+    result = RevertResult(
+        ref=ref.name,
+        commit=None,
+        parent=head.id,
+        reverted=tuple(CommitId(row.id) for row in undone),
+        changed=0,
+        changes=(),
+        conflicts=tuple(plan.conflicts),
+        rebased=rebased,
+    )
+    at = request.path or ()
+    if request.preview:
+        found = [change(state, plan.state, item) for item in differences(state, plan.state)]
+        return replace(result, changes=tuple(found[:CHANGES_SHOWN_MAX]), changed=len(found))
+    settled = check_object(guard.expected_object, state, plan.state, at)
+    if plan.conflicts or settled or not operations:
+        return replace(result, object=object_at(state, at))
+    edited = apply_all(state, operations, view.hasher, writer.last_seq() + 1)
+    commit = write_commit(writer, view.hasher, ref, head, edited, intent, author)
+    result = replace(result, commit=commit.id, changed=edited.changed, object=object_at(edited.state, at))
+    remember(writer, author.principal, guard.request_id, asked, _memory(result))
+    return result
+
+
+class _Plan:
+    """The state as the revert would leave it, and where somebody has to choose."""
+
+    def __init__(self, state: State, resolutions: Sequence[Resolution]) -> None:
+        self.state = state
+        self.conflicts: list[Conflict] = []
+        self._resolutions = resolutions
+        self._used: set[Tokens] = set()
+
+    def restore(self, source: State, path: Tokens) -> None:
+        """Put the path back as it is in `source`; its absence too."""
+        there, here = source.locate(path), self.state.locate(path)
+        if isinstance(there, Gap):
+            if isinstance(here, Gap):
+                raise source.missing(there)
+            self._apply(Operation(Op.DELETE, path))
+        else:
+            self._apply(Operation(Op.SET, path, source.value(there)))
+
+    def undo(self, commit: State, parent: State) -> None:
+        """Undo one commit, given the state it made and the one before."""
+        merged = merge(commit, self.state, parent)
+        for operation in merged.operations:
+            self._apply(operation)
+        for clash in merged.clashes:
+            self._settle(clash, commit, parent)
+
+    def check_resolutions(self) -> None:
+        """Raise InvalidArgument for a resolution that settles nothing: a mistyped path must not pass."""
+        for resolution in self._resolutions:
+            if resolution.path not in self._used:
+                raise InvalidArgument(
+                    f"There is no conflict at {format_path(resolution.path)}",
+                    hint="Call with preview to see the conflicts that there are.",
+                    path=format_path(resolution.path),
+                )
+
+    def _settle(self, clash: Clash, base: State, theirs: State) -> None:
+        found = [item for item in self._resolutions if is_within(clash.tokens, item.path)]
+        if not found:
+            sides = [_side(state, clash.tokens) for state in (base, self.state, theirs)]
+            self.conflicts.append(Conflict(clash.tokens, sides[0], sides[1], sides[2], clash.rule))
+            return
+        resolution = max(found, key=_depth)
+        self._used.add(resolution.path)
+        if resolution.take == "ours":
+            return
+        value: JsonValue | Absent = resolution.value
+        if resolution.take != "value":
+            value = _side({"base": base, "theirs": theirs}[resolution.take], clash.tokens)
+        if not isinstance(value, Absent):
+            self._apply(Operation(Op.SET, clash.tokens, value))
+        elif isinstance(self.state.locate(clash.tokens), Spot):
+            self._apply(Operation(Op.DELETE, clash.tokens))
+
+    def _apply(self, operation: Operation) -> None:
+        self.state = apply_operation(self.state, operation, 0).state
+
+
+def _depth(resolution: Resolution) -> int:
+    return len(resolution.path)
+
+
+def _side(state: State, path: Tokens) -> JsonValue | Absent:
+    place = state.locate(path)
+    return ABSENT if isinstance(place, Gap) else state.value(place)
+
+
+def _net(before: State, after: State) -> list[Operation]:
+    """Operations that turn one state into the other."""
+    out = []
+    for delta in deltas(before, after):
+        if delta.new is None:
+            out.append(Operation(Op.DELETE, delta.tokens))
+        else:
+            out.append(Operation(Op.SET, delta.tokens, after.value(delta.new)))
+    return out
+
+
+def _commits(view: View, head: CommitRow, request: RevertRequest) -> list[CommitRow]:
+    """The commits to undo, newest first, all reached by the head."""
+    reach = view.reach(head)
+    if not request.commits:
+        found = list(_by_author(view, head, request))
+        if not found:
+            who = f"agent {request.agent!r}" if request.agent else f"session {request.session!r}"
+            raise NotFound(
+                f"No commit of {who} is in the history of {request.ref}" + (f" since {request.since}" if request.since else ""),
+                hint="asg_query with target agents lists who wrote.",
+            )
+        return found
+    rows = {}
+    for text in request.commits:
+        row = view.resolve(text)
+        if row.seq not in reach:
+            raise NotFound(f"{text} is not in the history of {request.ref}", hint="Name the branch that holds it as ref.")
+        if not row.parents:
+            raise InvalidArgument(f"{text} is the first commit, and there is nothing before it", hint="Set / to {}.")
+        rows[row.seq] = row
+    return [rows[seq] for seq in sorted(rows, reverse=True)]
+
+
+def _by_author(view: View, head: CommitRow, request: RevertRequest) -> Iterator[CommitRow]:
+    reach = view.reach(head)
+    since = parse_time(request.since) if request.since else None
+    term = (TermKind.AGENT, request.agent) if request.agent else (TermKind.SESSION, request.session)
+    before, count = head.seq + 1, 0
+    while True:
+        found = view.reader.find(term, before, _PAGE)
+        for seq in found:
+            if seq not in reach:
+                continue
+            row = view.reader.commit(seq)
+            author = author_of(view.reader, row)
+            if (
+                (not request.agent or author.agent == request.agent)
+                and (not request.session or author.session == request.session)
+                and (since is None or row.at >= since)
+                and row.parents
+            ):
+                count += 1
+                if count > REVERT_COMMITS_MAX:
+                    raise LimitExceeded(
+                        f"More than {REVERT_COMMITS_MAX} commits would be undone",
+                        hint="Give a later since, or restore a path from a source.",
+                        limit="REVERT_COMMITS_MAX",
+                        max=REVERT_COMMITS_MAX,
+                    )
+                yield row
+        if len(found) < _PAGE:
+            return
+        before = found[-1]
+
+
+def _memory(result: RevertResult) -> list[Any]:
+    return [result.ref, result.commit, result.parent, list(result.reverted), result.changed, result.object, result.rebased]
+
+
+def _recalled(answer: list[Any]) -> RevertResult:
+    ref, commit, parent, reverted, changed, content, rebased = answer
+    return RevertResult(
+        ref=ref,
+        commit=CommitId(commit),
+        parent=CommitId(parent),
+        reverted=tuple(CommitId(item) for item in reverted),
+        changed=changed,
+        changes=(),
+        conflicts=(),
+        object=None if content is None else Id(content),
+        rebased=rebased,
+        replayed=True,
+    )

@@ -1,0 +1,308 @@
+"""One write: check what the caller had read, apply, store, move the ref."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from asg_mcp.core.commits import TREE_LAYOUT, Header, RecordedOperation, body_id, body_of, operations_id
+from asg_mcp.core.edits import apply_entries
+from asg_mcp.core.events import Event, EventKind
+from asg_mcp.core.flat import flatten
+from asg_mcp.core.ids import CommitId, Id
+from asg_mcp.core.intents import Author, Category, Intent
+from asg_mcp.core.limits import COMMIT_BYTES_MAX, OPERATIONS_MAX
+from asg_mcp.core.nodes import Blob, Branch, Entry, Hasher, Leaf, Link, Node, Stored
+from asg_mcp.core.noderows import pack_node
+from asg_mcp.core.operations import Absent, Op, Operation
+from asg_mcp.core.paths import Tokens, format_path
+from asg_mcp.core.state import Gap, State
+from asg_mcp.core.values import checked, encode
+from asg_mcp.errors import Forbidden, LimitExceeded, RefNotFound
+from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
+from asg_mcp.repo.records import info_of, pack_commit, terms_for
+from asg_mcp.repo.resolve import commit_by_prefix, state_at
+from asg_mcp.repo.results import WriteResult
+from asg_mcp.storage.base import CommitRow, Ref, RefKind, Writer
+
+KEPT_ROOTS = {"_meta": "Migrate commits (asg_migrate)", "plans": "the plan tools"}
+"""Roots that only their own tools change; a write to / keeps them."""
+EVENT_NUMBERS = {kind: number for number, kind in enumerate(EventKind)}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a write is asked to do."""
+
+    ref: str
+    operations: tuple[Operation, ...]
+    intent: Intent
+    author: Author
+    guard: Guard
+
+
+def checked_operations(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """The operations with values that may be stored.
+
+    Raises what `values.checked` raises, InvalidArgument, LimitExceeded, and Forbidden for paths that have tools of their own.
+    """
+    if len(operations) > OPERATIONS_MAX:
+        raise LimitExceeded(
+            f"{len(operations)} operations; at most {OPERATIONS_MAX} fit one commit",
+            hint="Split them over several commits.",
+            limit="OPERATIONS_MAX",
+            max=OPERATIONS_MAX,
+        )
+    out = []
+    size = 0
+    for operation in operations:
+        for path in (operation.path, operation.source):
+            _check_kept(operation, path)
+        value = operation.value
+        if not isinstance(value, Absent):
+            value = checked(value, depth=len(operation.path))
+            size += len(encode(value))
+        if size > COMMIT_BYTES_MAX:
+            raise LimitExceeded(
+                f"The operations carry more than {COMMIT_BYTES_MAX} bytes",
+                hint="Split them over several commits.",
+                limit="COMMIT_BYTES_MAX",
+                max=COMMIT_BYTES_MAX,
+            )
+        out.append(replace(operation, value=value))
+    return tuple(out)
+
+
+def _check_kept(operation: Operation, path: Tokens | None) -> None:
+    named = list(path[:1]) if path else []
+    if path == () and operation.op is Op.SET and isinstance(operation.value, dict):
+        named = [key for key in operation.value if key in KEPT_ROOTS]
+    for root in named:
+        if root in KEPT_ROOTS and operation.op is not Op.TEST:
+            raise Forbidden(
+                f"/{root} is changed by {KEPT_ROOTS[root]} alone",
+                hint="A write to / keeps it; leave it out, or use another key.",
+                path=f"/{root}",
+            )
+
+
+def run(writer: Writer, hasher: Hasher, request: Request) -> WriteResult:
+    """Apply a request's (checked) operations to a branch as one commit.
+
+    Runs on the writer's thread; writes nothing when it raises HeadMoved,
+    ObjectChanged, TestFailed, RequestReused, RefNotFound or an error of an operation.
+    """
+    asked = fingerprint("commit", request) if request.guard.request_id else b""
+    known = recall(writer, request.author.principal, request.guard.request_id, asked)
+    if known is not None:
+        return _recalled(known)
+    ref = branch_of(writer, request.ref)
+    head = writer.commit(ref.seq)
+    state = state_at(writer, hasher, head)
+    rebased = check_head(writer, hasher, request.guard.expected_head, head, state, request.operations)
+    origin = writer.last_seq() + 1
+    edited = apply_all(state, request.operations, hasher, origin)
+    at = common_path([path for path in edited.paths] or [()])
+    settled = check_object(request.guard.expected_object, state, edited.state, common_path(request_paths(request)))
+    if settled or (request.operations and not edited.changed):
+        result = WriteResult(head.id, ref.name, _parent(writer, head), object_at(edited.state, at), 0, rebased)
+    else:
+        commit = write_commit(writer, hasher, ref, head, edited, request.intent, request.author)
+        result = WriteResult(commit.id, ref.name, head.id, edited.object, edited.changed, rebased)
+    remember(writer, request.author.principal, request.guard.request_id, asked, _memory(result))
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class EditedAll:
+    """A state after several operations, and what a commit records of them."""
+
+    state: State
+    changed: int
+    recorded: list[RecordedOperation]
+    paths: list[Tokens]
+    object: Id | None
+
+
+def apply_all(state: State, operations: Sequence[Operation], hasher: Hasher, origin: int) -> EditedAll:
+    """Apply operations in order; those that change nothing are not recorded."""
+    changed = 0
+    recorded: list[RecordedOperation] = []
+    paths: list[Tokens] = []
+    for operation in operations:
+        entries = None
+        value = operation.value
+        if not isinstance(value, Absent):
+            if not operation.path and operation.op is Op.SET:
+                value = {**_kept(state), **value} if isinstance(value, dict) else value
+            entries = flatten(value, "", origin, hasher)
+            for entry in entries:
+                hasher.value_id(entry)  # made once here, and kept by the copies that go into the tree
+        edited = apply_entries(state, operation.op, operation.path, operation.source, entries, origin)
+        paths.append(edited.path)
+        if edited.changed:
+            state, changed = edited.state, changed + edited.changed
+            source = None if operation.source is None else format_path(operation.source)
+            recorded.append(RecordedOperation(operation.op, format_path(operation.path), source, entries))
+    return EditedAll(state, changed, recorded, paths, object_at(state, common_path(paths or [()])))
+
+
+def _kept(state: State) -> dict[str, Any]:
+    kept = {}
+    for root in KEPT_ROOTS:
+        spot = state.locate((root,))
+        if not isinstance(spot, Gap):
+            kept[root] = state.value(spot)
+    return kept
+
+
+def write_commit(
+    writer: Writer, hasher: Hasher, ref: Ref, head: CommitRow, edited: EditedAll, intent: Intent, author: Author
+) -> CommitRow:
+    """Store nodes, commit, index rows and event, and move the ref."""
+    row = store_commit(writer, hasher, (head,), edited, intent, author)
+    writer.swap_ref(ref, replace(ref, seq=row.seq))
+    index = writer.events_count()
+    event = Event(EventKind.COMMIT, index, ref.name, ref.kind.label, head.id, row.id, author, row.at)
+    writer.append_event(event, EVENT_NUMBERS[EventKind.COMMIT], head.seq, row.seq, None)
+    return row
+
+
+def store_commit(
+    writer: Writer,
+    hasher: Hasher,
+    parents: tuple[CommitRow, ...],
+    edited: EditedAll,
+    intent: Intent,
+    author: Author,
+) -> CommitRow:
+    """Store nodes, commit and index rows, without a ref."""
+    root_row = store_tree(writer, edited.state.tree.root)
+    _store_blobs(writer, [entry for operation in edited.recorded for entry in operation.entries or ()])
+    salt, body = writer.salt(), body_of(intent)
+    header = Header(
+        layout=TREE_LAYOUT,
+        parents=tuple(parent.id for parent in parents),
+        root=edited.state.tree.id,
+        category=intent.category,
+        confidence=intent.confidence,
+        author=author,
+        intent_id=intent.intent_id,
+        parent_intent=intent.parent_intent,
+        at=writer.now(),
+        operations=operations_id(edited.recorded, hasher),
+        body=body_id(salt, body),
+    )
+    parts = pack_commit(writer, header, salt, body, edited.recorded, root_stored=bool(root_row))
+    seq = writer.last_seq() + 1
+    row = CommitRow(seq, header.id, tuple(parent.seq for parent in parents), header.at, root_row, parts)
+    terms = terms_for(info_of(writer, row), edited.recorded)
+    writer.put_commit(row, terms, f"{intent.description}\n{intent.reasoning}")
+    return row
+
+
+def store_tree(writer: Writer, link: Link) -> int:
+    """Store the nodes below a link that are only in memory, children first; returns the row of its node."""
+    node = link.node
+    if node is None:
+        return link.row
+    if type(node) is Branch:
+        for child in node.items:
+            if child.node is not None:
+                store_tree(writer, child)
+    else:
+        assert type(node) is Leaf, "BUG: a node is a leaf or a branch"
+        _store_blobs(writer, node.items)
+    return _store_node(writer, link, node)
+
+
+def _store_node(writer: Writer, link: Link, node: Node) -> int:
+    payload, depth = pack_node(node)
+    row = writer.next_row()
+    writer.put_node(row, payload, node)
+    node.stored = Stored(row, depth, node.items)
+    link.row, link.node = row, None
+    return row
+
+
+def _store_blobs(writer: Writer, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        blob = entry.value
+        if type(blob) is Blob and not blob.row and not blob.erased:
+            row = writer.next_row()
+            writer.put_blob(row, encode([blob.value]))
+            blob.row, blob.value = row, None
+
+
+def create_store(writer: Writer, hasher: Hasher, branch: str, author: Author) -> None:
+    """The first commit and the first branch of an empty store; nothing when it has them."""
+    if writer.last_seq():
+        return
+    state = State.empty(writer, hasher, 1)
+    edited = EditedAll(state, 0, [], [], None)
+    row = store_commit(writer, hasher, (), edited, Intent(Category.CHECKPOINT, "The store was created."), author)
+    writer.swap_ref(None, Ref(branch, RefKind.BRANCH, row.seq))
+    event = Event(EventKind.STORE_CREATED, 0, branch, RefKind.BRANCH.label, None, row.id, author, row.at)
+    writer.append_event(event, EVENT_NUMBERS[EventKind.STORE_CREATED], None, row.seq, None)
+
+
+def branch_of(writer: Writer, name: str) -> Ref:
+    """The branch that a write goes to.
+
+    Raises RefNotFound when there is none, and Forbidden for a tag.
+    """
+    ref = writer.ref(name)
+    if ref is None:
+        seq = commit_by_prefix(writer, name)
+        raise RefNotFound(
+            f"{name} is a commit ({writer.commit(seq).id.short}), and a write needs a branch",
+            hint="Make a branch from it with asg_branch.",
+            ref=name,
+        )
+    if ref.kind is RefKind.TAG:
+        raise Forbidden(f"{name} is a tag, and tags never move", hint="Make a branch from it with asg_branch.", ref=name)
+    return ref
+
+
+def request_paths(request: Request) -> list[Tokens]:
+    """The paths that a request writes; the root when it writes none."""
+    return [operation.path for operation in request.operations] or [()]
+
+
+def common_path(paths: Sequence[Tokens]) -> Tokens:
+    """The deepest path that contains them all."""
+    first, last = min(paths), max(paths)
+    count = 0
+    for a, b in zip(first, last, strict=False):
+        if a != b:
+            break
+        count += 1
+    return first[:count]
+
+
+def object_at(state: State, path: Tokens) -> Id | None:
+    """The object at a path; None where nothing is."""
+    place = state.locate(path)
+    return None if isinstance(place, Gap) else state.object(place)
+
+
+def _parent(writer: Writer, row: CommitRow) -> CommitId | None:
+    return writer.commit(row.parents[0]).id if row.parents else None
+
+
+def _memory(result: WriteResult) -> list[Any]:
+    return [result.commit, result.ref, result.parent, result.object, result.changed, result.rebased]
+
+
+def _recalled(answer: list[Any]) -> WriteResult:
+    commit, ref, parent, content, changed, rebased = answer
+    return WriteResult(
+        CommitId(commit),
+        ref,
+        None if parent is None else CommitId(parent),
+        None if content is None else Id(content),
+        changed,
+        rebased,
+        replayed=True,
+    )

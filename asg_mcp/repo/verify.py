@@ -1,0 +1,223 @@
+"""Verify: replay every commit, hash everything again, and compare with what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from asg_mcp.core.commits import RecordedOperation
+from asg_mcp.core.edits import apply_entries
+from asg_mcp.core.events import Event, EventKind
+from asg_mcp.core.intents import Author
+from asg_mcp.core.nodes import SCALAR, Blob, Branch, Entry, Hasher, Leaf, Link
+from asg_mcp.core.paths import parse_path
+from asg_mcp.core.state import State
+from asg_mcp.errors import AsgError
+from asg_mcp.repo.records import author_of, header_of, info_of, operations_of, root_of, terms_for
+from asg_mcp.repo.resolve import state_at
+from asg_mcp.storage.base import CommitRow, EventRow, Reader, Ref, Store
+
+Progress = Callable[[str, int, int], None]
+"""(what is being checked, how many are done, how many there are)"""
+
+CHUNK_ROWS = 500
+"""Commits or events checked in one read transaction: a longer one would keep the WAL from being checkpointed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The first thing that is not as it should be."""
+
+    kind: str
+    """database, commit, node, value, index, event or ref"""
+    what: str
+    message: str
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was checked. `problems` is empty when all of it is as it was written; the check stops at the first."""
+
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("commits", "operations", "nodes", "values", "events", "refs"), 0)
+    )
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as it was written."""
+        return not self.problems
+
+
+class _Wrong(Exception):
+    def __init__(self, kind: str, what: str, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(kind, what, message)
+
+
+def verify(store: Store, progress: Progress) -> VerifyReport:
+    """Check a whole store as it is when the call begins; stops at the first problem.
+
+    Each commit is replayed on its parent's stored state, and gives the stored
+    nodes, entry by entry with their origins; every node, value, operation list and
+    body is hashed again; ids, index rows, events and refs must agree with them.
+    """
+    checker = _Checker(store)
+    try:
+        for fault in store.integrity():
+            raise _Wrong("database", "file", fault)
+        checker.run(progress)
+    except _Wrong as wrong:
+        checker.report.problems = (wrong.problem,)
+    except AsgError as error:
+        what = str(error.details.get("what") or error.details.get("kind") or "store")
+        checker.report.problems = (Problem(error.code, what, error.message),)
+    return checker.report
+
+
+@dataclass(slots=True)
+class _Checker:
+    store: Store
+    report: VerifyReport = field(default_factory=VerifyReport)
+    refs: dict[str, Ref] = field(default_factory=dict)
+    rows: set[int] = field(default_factory=set)
+    """Rows of nodes and values that were checked."""
+
+    def run(self, progress: Progress) -> None:
+        with self.store.reading() as reader:
+            last, events = reader.last_seq(), reader.events_count()
+        for start in range(1, last + 1, CHUNK_ROWS):
+            with self.store.reading() as reader:
+                for seq in range(start, min(start + CHUNK_ROWS, last + 1)):
+                    _Commit(self, reader, reader.commit(seq)).check()
+                    self.report.counts["commits"] += 1
+            progress("commits", self.report.counts["commits"], last)
+        for start in range(0, events, CHUNK_ROWS):
+            with self.store.reading() as reader:
+                for index in range(start, min(start + CHUNK_ROWS, events)):
+                    self._event(reader, index)
+                    self.report.counts["events"] += 1
+            progress("events", self.report.counts["events"], events)
+        with self.store.reading() as reader:
+            self._refs(reader, events)
+
+    def _event(self, reader: Reader, index: int) -> None:
+        row = reader.event(index)
+        if row is None:
+            raise _Wrong("event", f"event {index}", f"Event {index} is missing")
+        if event_of(reader, row).leaf_hash() != row.leaf:
+            raise _Wrong("event", f"event {index}", f"The leaf hash of event {index} is not that of its header")
+        before = self.refs.get(row.ref)
+        if (None if before is None else before.seq) != row.old:
+            raise _Wrong("event", f"event {index}", f"Event {index} does not begin where {row.ref} was")
+        if row.new is None:
+            self.refs.pop(row.ref, None)
+        else:
+            self.refs[row.ref] = Ref(row.ref, row.ref_kind, row.new)
+
+    def _refs(self, reader: Reader, events: int) -> None:
+        stored = {}
+        after = ""
+        while page := reader.refs("", after, CHUNK_ROWS):
+            stored.update({ref.name: ref for ref in page})
+            after = page[-1].name
+        if reader.events_count() != events:
+            return  # others have written since; what they wrote is not part of this check
+        for name in sorted(stored.keys() | self.refs.keys()):
+            if stored.get(name) != self.refs.get(name):
+                raise _Wrong("ref", name, f"{name} does not point where the event log left it")
+            self.report.counts["refs"] += 1
+
+
+class _Commit:
+    """The check of one commit."""
+
+    def __init__(self, checker: _Checker, reader: Reader, row: CommitRow) -> None:
+        self.checker = checker
+        self.reader = reader
+        self.row = row
+        self.hasher: Hasher = checker.store.hasher
+        self.name = f"commit {row.id.short}"
+
+    def check(self) -> None:
+        reader, row = self.reader, self.row
+        if header_of(reader, row, self.hasher).id != row.id:
+            raise _Wrong("commit", self.name, f"The id of {self.name} is not that of its header, operations and texts")
+        operations = operations_of(row)
+        self._replay(operations)
+        self._index(operations)
+        self.checker.report.counts["operations"] += len(operations)
+
+    def _replay(self, operations: list[RecordedOperation]) -> None:
+        row = self.row
+        if row.parents:
+            state = state_at(self.reader, self.hasher, self.reader.commit(row.parents[0]))
+        else:
+            state = State.empty(self.reader, self.hasher, row.seq)
+        for operation in operations:
+            source = None if operation.source is None else parse_path(operation.source)
+            path = parse_path(operation.path)
+            state = apply_entries(state, operation.op, path, source, operation.entries, row.seq).state
+        if state.tree.id != root_of(self.reader, row, self.hasher):
+            raise _Wrong("commit", self.name, f"Replaying {self.name} gives another root")
+        self._same(state.tree.root, state_at(self.reader, self.hasher, row).tree.root)
+
+    def _same(self, made: Link, stored: Link) -> None:
+        """The node that replay gave against the stored one; a shared node must be the very same row."""
+        what = f"node {stored.row}"
+        for name in ("id", "last_key", "count", "elements", "level", "newest"):
+            if getattr(made, name) != getattr(stored, name):
+                raise _Wrong("node", what, f"The {name} of {what} in {self.name} is not what replay gives")
+        if made.node is None:
+            if made.row != stored.row:
+                raise _Wrong("node", what, f"{self.name} should share node {made.row} and has {what}")
+            return
+        node, kept = made.node, self.reader.load(stored.row)
+        if len(node.items) != len(kept.items) or node.height != kept.height:
+            raise _Wrong("node", what, f"{what} of {self.name} has other items than replay gives")
+        if type(node) is Branch and type(kept) is Branch:
+            for child, other in zip(node.items, kept.items, strict=True):
+                self._same(child, other)
+        elif type(node) is Leaf and type(kept) is Leaf:
+            for entry, twin in zip(node.items, kept.items, strict=True):
+                self._same_entry(entry, twin, what)
+        if self.hasher.node_id(kept) != stored.id:
+            raise _Wrong("node", what, f"{what} does not hash to its id {stored.id.short}")
+        self.checker.rows.add(stored.row)
+        self.checker.report.counts["nodes"] += 1
+
+    def _same_entry(self, made: Entry, stored: Entry, what: str) -> None:
+        path = stored.key.replace("\x00", "/")
+        if (made.key, made.kind, self.hasher.value_id(made)) != (stored.key, stored.kind, self.hasher.value_id(stored)):
+            raise _Wrong("node", what, f"The entry {path} in {what} of {self.name} is not what replay gives")
+        if made.origin != stored.origin:
+            raise _Wrong("node", what, f"The entry {path} in {what} of {self.name} names another origin than replay")
+        blob = stored.value
+        if stored.kind == SCALAR and type(blob) is Blob and not blob.erased and blob.row not in self.checker.rows:
+            if self.hasher.value_ids.of(self.reader.blob(blob.row)) != blob.id:
+                raise _Wrong("value", f"blob {blob.row}", f"The value in blob {blob.row} does not hash to its id")
+            self.checker.rows.add(blob.row)
+            self.checker.report.counts["values"] += 1
+
+    def _index(self, operations: list[RecordedOperation]) -> None:
+        info = info_of(self.reader, self.row)
+        if info.withheld:
+            return
+        for term in terms_for(info, operations):
+            if self.reader.find(term, self.row.seq + 1, 1) != [self.row.seq]:
+                raise _Wrong("index", self.name, f"{self.name} is not in the index under {term[0].name} {term[1]!r}")
+
+
+def event_of(reader: Reader, row: EventRow) -> Event:
+    """A stored event, its header made from the commit row or from its own data."""
+    ids = [None if seq is None else reader.commit(seq).id for seq in (row.old, row.new)]
+    kind = tuple(EventKind)[row.kind]
+    if row.data is not None:
+        at, principal, agent, client, session = row.data
+        author = Author(principal, agent, client, session)
+    else:
+        assert row.new is not None, "BUG: an event without data is that of a commit"
+        commit = reader.commit(row.new)
+        author, at = author_of(reader, commit), commit.at
+    return Event(kind, row.index, row.ref, row.ref_kind.label, ids[0], ids[1], author, at)
+

@@ -1,0 +1,134 @@
+"""Reading and writing the state: get, set, delete, apply, search."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AliasChoices, Field
+
+from asg_mcp.core.limits import (
+    OPERATIONS_MAX,
+    PAGE_ITEMS_DEFAULT,
+    PAGE_ITEMS_MAX,
+    REPLY_BYTES_ASKED_MAX,
+    REPLY_BYTES_MAX,
+    VALUE_DEPTH_MAX,
+)
+from asg_mcp.core.operations import Op
+from asg_mcp.schemas.base import FROM_TEXT, AnyJson, Branch, Cursor, Limit, NextCursor, Params, Path, Ref, Wire
+from asg_mcp.schemas.entries import LastChange, LeftOut
+from asg_mcp.schemas.intents import WriteArguments
+
+
+class GetParams(Params):
+    ref: Annotated[Ref, Field(description="Any ref, main~3, main@TIME; default main")] = "main"
+    path: Annotated[
+        Path, Field(description="JSON Pointer; default / (all)", validation_alias=AliasChoices("path", "prefix"))
+    ] = "/"
+    depth: Annotated[int | None, Field(ge=0, le=VALUE_DEPTH_MAX, description="Levels; default all")] = None
+    max_bytes: Annotated[int, Field(ge=256, le=REPLY_BYTES_ASKED_MAX, description="Default 32768")] = REPLY_BYTES_MAX
+    cursor: Cursor = ""
+    full_ids: Annotated[bool, Field(description="64 digits")] = False
+
+
+class OmittedPart(Wire):
+    path: Annotated[str, Field(description="The container that was left out; get it by this path.")]
+    type: Annotated[str, Field(description="map or list.")]
+    children: Annotated[int, Field(description="How many keys or elements it has.")]
+
+
+class GetReply(Wire):
+    ref: Annotated[str, Field(description="The ref that was asked for.")]
+    commit: Annotated[str, Field(description="The commit it stood at; usable as expected_head.")]
+    path: Annotated[str, Field(description="The path that was read.")]
+    value: Annotated[AnyJson, Field(description="The value, without the parts named in omitted.")]
+    type: Annotated[str, Field(description="null, bool, int, float, string, list or map.")]
+    object: Annotated[str, Field(description="Names the content at the path; usable as expected_object.")]
+    truncated: Annotated[bool, Field(description="Whether parts were left out.")]
+    omitted: Annotated[list[OmittedPart], Field(description="The containers that were left out.")]
+    next_cursor: NextCursor
+    last_change: Annotated[LastChange, Field(description="Who last changed the path or anything below it, and why.")]
+
+
+class _Set(Params):
+    ref: Branch = "main"
+    path: Path
+    value: Annotated[AnyJson, Field(description="Any JSON")]
+
+
+class SetParams(WriteArguments, _Set):
+    """One value."""
+
+
+class _Delete(Params):
+    ref: Branch = "main"
+    path: Path
+
+
+class DeleteParams(WriteArguments, _Delete):
+    """One path."""
+
+
+class OperationItem(Params):
+    op: Annotated[Op, Field(description="Kind")]
+    path: Annotated[str, Field(description="JSON Pointer")]
+    value: Annotated[AnyJson, Field(description="Any JSON")] = None
+    source: Annotated[str, Field(alias="from", description="Path to move")] = ""
+
+
+class _Apply(Params):
+    ref: Branch = "main"
+    operations: Annotated[
+        list[OperationItem],
+        FROM_TEXT,
+        Field(max_length=OPERATIONS_MAX, description="In order"),
+    ] = []
+
+
+class ApplyParams(WriteArguments, _Apply):
+    """Many operations."""
+
+
+class WriteReply(Wire):
+    commit: Annotated[str, Field(description="The commit made; the head where nothing changed.")]
+    ref: Annotated[str, Field(description="The branch written.")]
+    parent: Annotated[str, Field(description="The commit before it; missing for the first.")] = ""
+    object: Annotated[str, Field(description="The object now at the path; missing where the path is gone.")] = ""
+    changed: Annotated[int, Field(description="Paths whose value changed; 0 means no commit was made.")]
+    rebased: Annotated[bool, Field(description="Whether others had moved the branch past expected_head, elsewhere.")]
+    replayed: Annotated[
+        bool, Field(description="Whether this is the answer to an earlier call with this request_id.")
+    ] = False
+
+
+class SearchMode(StrEnum):
+    TEXT = "text"
+    JSONPATH = "jsonpath"
+
+
+class SearchParams(Params):
+    ref: Ref = "main"
+    query: Annotated[str, Field(min_length=1, description="Text or JSONPath")]
+    mode: Annotated[SearchMode, Field(description="Default text")] = SearchMode.TEXT
+    prefix: Annotated[str, Field(description="Search below it")] = "/"
+    limit: Annotated[Limit, Field(ge=1, le=PAGE_ITEMS_MAX, validation_alias=AliasChoices("limit", "max_results"))] = (
+        PAGE_ITEMS_DEFAULT
+    )
+    cursor: Cursor = ""
+
+
+class MatchItem(Wire):
+    path: Annotated[str, Field(description="Where.")]
+    value: Annotated[AnyJson, Field(description="The scalar found; missing for a container or a long text.")] = None
+    left_out: LeftOut = {}
+    type: Annotated[str, Field(description="Its type.")]
+    on: Annotated[str, Field(description="What matched: key or value.")]
+
+
+class SearchReply(Wire):
+    ref: Annotated[str, Field(description="The ref that was searched.")]
+    commit: Annotated[str, Field(description="The commit it stood at.")]
+    matches: Annotated[list[MatchItem], Field(description="In path order.")]
+    next_cursor: NextCursor
+    scanned: Annotated[int, Field(description="State entries read by this call.")]

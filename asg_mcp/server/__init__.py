@@ -1,0 +1,1 @@
+"""The protocol side: dispatch of calls, the MCP server, and its transports."""

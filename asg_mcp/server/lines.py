@@ -1,0 +1,156 @@
+"""Bytes to lines to JSON-RPC messages, with every way it can go wrong answered.
+
+Pure: no I/O. A line that is too long is never held whole, and one that is not a
+message gets an error reply; the connection goes on with the next line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from mcp_types import (
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    RequestId,
+    jsonrpc_message_adapter,
+)
+from pydantic import ValidationError
+
+from asg_mcp.core.limits import LINE_BYTES_MAX
+
+_END_BYTES = 4_096
+"""Kept of both ends of a line that is too long: the id of a request is at one of them."""
+_ID = rb'"id"\s*:\s*(?P<id>-?\d{1,18}|"[^"\\\x00-\x1f]{0,200}")\s*'
+# Writers put the id first, behind the version, or last. An id found so is the
+# request's own: before it only the version and method passed, or after it the outermost brace closes.
+_ID_AT_START = re.compile(rb'\s*\{\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]*"\s*,\s*)*' + _ID + rb"[,}]")
+_ID_AT_END = re.compile(rb"[,{]\s*" + _ID + rb'(?:,\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]*"\s*)*\}\s*\Z')
+
+
+@dataclass(frozen=True, slots=True)
+class OverlongLine:
+    """What is left of a line over the limit."""
+
+    head: bytes
+    tail: bytes
+    size: int
+    """In bytes."""
+
+    def __len__(self) -> int:
+        return self.size
+
+
+Line = bytes | OverlongLine
+
+
+class NotAMessage(Exception):
+    """A line that is no message. `reply` is what its writer is told."""
+
+    def __init__(self, code: int, message: str, request: RequestId | None) -> None:
+        super().__init__(message)
+        self.reply = JSONRPCError(jsonrpc="2.0", id=request, error=ErrorData(code=code, message=message))
+
+
+class LineSplitter:
+    """Cuts a stream of chunks into lines, holding at most one line and never more of it than the limit."""
+
+    def __init__(self, line_bytes_max: int = LINE_BYTES_MAX) -> None:
+        self._line_bytes_max = line_bytes_max
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._head = b""
+        self._tail = b""
+
+    def feed(self, chunk: bytes) -> list[Line]:
+        """The lines that `chunk` completes, without their line feeds."""
+        lines: list[Line] = []
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            self._add(chunk[start:end])
+            lines.append(self._take())
+            start = end + 1
+        if start < len(chunk):
+            self._add(chunk[start:])
+        return lines
+
+    def rest(self) -> Line:
+        """The last line, when the stream ends without a line feed; empty otherwise."""
+        return self._take()
+
+    def _add(self, part: bytes) -> None:
+        overlong = self._size > self._line_bytes_max
+        self._size += len(part)
+        if overlong:
+            self._tail = (self._tail + part)[-_END_BYTES:]
+        elif self._size > self._line_bytes_max:
+            self._parts.append(part)
+            held = b"".join(self._parts)
+            self._parts.clear()
+            self._head, self._tail = held[:_END_BYTES], held[-_END_BYTES:]
+        else:
+            self._parts.append(part)
+
+    def _take(self) -> Line:
+        line: Line
+        if self._size > self._line_bytes_max:
+            line = OverlongLine(self._head, self._tail, self._size)
+        else:
+            line = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts, self._size, self._head, self._tail = [], 0, b"", b""
+        return line
+
+
+def is_blank(line: Line) -> bool:
+    """Whether there is nothing in a line, which is then no message and no mistake."""
+    return isinstance(line, bytes) and (not line or line.isspace())
+
+
+def parse(line: Line) -> JSONRPCMessage:
+    """The message in a line that is not blank. Raises NotAMessage."""
+    if isinstance(line, OverlongLine):
+        size = f"The message has {line.size} bytes; at most {LINE_BYTES_MAX} are read"
+        raise NotAMessage(
+            INVALID_REQUEST, f"{size}. Split the work over several calls.", _salvaged_id(line.head, line.tail)
+        )
+    try:
+        return jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValidationError:
+        return _parsed_leniently(line)
+
+
+def _parsed_leniently(line: bytes) -> JSONRPCMessage:
+    """The second look at a line the fast parser refused.
+
+    It refuses lone surrogates and deep nesting as bad JSON, without the id; read
+    this way, the call reaches the check that names the value to the caller.
+    """
+    try:
+        document = json.loads(line)
+    except RecursionError:
+        known = _salvaged_id(line[:_END_BYTES], line[-_END_BYTES:])
+        raise NotAMessage(INVALID_REQUEST, "The message is nested too deep to be read", known) from None
+    except ValueError:
+        # Of bad JSON the end says nothing: what closes there need not be the outermost object.
+        known = _salvaged_id(line[:_END_BYTES], b"")
+        raise NotAMessage(PARSE_ERROR, "The line is not JSON; each message is one line of JSON", known) from None
+    try:
+        return jsonrpc_message_adapter.validate_python(document, by_name=False)
+    except ValidationError:
+        given = document.get("id") if isinstance(document, dict) else None
+        known = given if type(given) is int or (isinstance(given, str) and given.isprintable()) else None
+        raise NotAMessage(
+            INVALID_REQUEST, "The line is no JSON-RPC 2.0 message; batches are not taken, send one a line", known
+        ) from None
+
+
+def _salvaged_id(head: bytes, tail: bytes) -> RequestId | None:
+    found = _ID_AT_START.match(head) or _ID_AT_END.search(tail)
+    if found is None:
+        return None
+    written = found["id"]
+    return written[1:-1].decode(errors="replace") if written.startswith(b'"') else int(written)

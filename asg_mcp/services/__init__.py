@@ -1,0 +1,1 @@
+"""Domain work on an open repository."""

@@ -1,0 +1,1 @@
+"""Bytes and transactions behind one small abstract contract."""

@@ -1,0 +1,251 @@
+"""The contract of a backend: rows, refs, events, and one indexed query.
+
+A `Reader` is one consistent view of the store; it belongs to one thread and must
+not be kept over an await. A `Writer` is a reader inside the one transaction that
+is being made; what it is told to write becomes visible, all of it or nothing,
+when the transaction is durable. A transaction that raises leaves nothing.
+
+`seq` numbers commits and `index` numbers events, both without gaps and in the
+order in which they became durable; parents have lower numbers than children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Protocol, TypeVar
+
+from asg_mcp.core.events import Event
+from asg_mcp.core.ids import CommitId
+from asg_mcp.core.nodes import Hasher, Node, NodeSource
+
+T = TypeVar("T")
+
+
+class RefKind(IntEnum):
+    """What a ref is."""
+
+    BRANCH = 0
+    TAG = 1
+
+    @property
+    def label(self) -> str:
+        """branch or tag"""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A name for a commit."""
+
+    name: str
+    kind: RefKind
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRow:
+    """A stored commit. `parts` is the repository's own list; `root_row` is 0 while its tree is not stored."""
+
+    seq: int
+    id: CommitId
+    parents: tuple[int, ...]
+    at: int
+    root_row: int
+    parts: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """A stored event: its leaf hash and what its header is made from."""
+
+    index: int
+    kind: int
+    ref: str
+    ref_kind: RefKind
+    old: int | None
+    new: int | None
+    leaf: bytes
+    data: list[Any] | None
+    """Author and time, where no commit row tells them."""
+
+
+class TermKind(IntEnum):
+    """What the index finds numbers by. REF finds events, all others commits."""
+
+    REF = 0
+    AGENT = 1
+    SESSION = 2
+    PATH = 3
+    TAG = 4
+    INTENT = 5
+    AUTHORITY = 6
+
+
+Term = tuple[TermKind, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReply:
+    """What a request was answered, and a digest of its arguments."""
+
+    fingerprint: bytes
+    answer: list[Any]
+
+
+class Reader(NodeSource, Protocol):
+    """One consistent view. Every method raises StoreCorrupt when stored bytes are not what was written."""
+
+    def ref(self, name: str) -> Ref | None:
+        """The ref of exactly this name."""
+        ...
+
+    def refs(self, prefix: str, after: str, limit: int) -> list[Ref]:
+        """Refs whose names begin with `prefix` and sort behind `after`, in name order."""
+        ...
+
+    def commit(self, seq: int) -> CommitRow:
+        """The commit of this number, which must exist."""
+        ...
+
+    def commit_seqs(self, prefix: str, limit: int) -> list[int]:
+        """Numbers of commits whose id begins with these hex digits (at least 6), lowest first."""
+        ...
+
+    def last_seq(self) -> int:
+        """The highest number of a commit."""
+        ...
+
+    def parents_after(self, seq: int) -> Iterable[tuple[int, tuple[int, ...]]]:
+        """(number, parents' numbers) of every commit above `seq`, in order."""
+        ...
+
+    def seqs_between(self, since: int | None, until: int | None) -> tuple[int, int]:
+        """The lowest and highest number of a commit whose time (microseconds) lies in [since, until]; (1, 0) for none."""
+        ...
+
+    def find(self, term: Term, before: int, limit: int, *, after: int | None = None) -> list[int]:
+        """Numbers below `before` that were indexed under the term, highest first; with `after`, above it, lowest first.
+
+        A term's text is hashed, so an answer is a candidate that the caller confirms.
+        """
+        ...
+
+    def find_text(self, words: Sequence[str], before: int, limit: int, *, after: int | None = None) -> list[int]:
+        """Numbers of commits whose texts hold all the words (one token each), in the same order; candidates likewise."""
+        ...
+
+    def refs_count(self, prefix: str, kind: RefKind | None) -> int:
+        """How many refs of this kind (None: of any) have names that begin with `prefix`."""
+        ...
+
+    def event(self, index: int) -> EventRow | None:
+        """The event of this index."""
+        ...
+
+    def events_count(self) -> int:
+        """How many events the log has."""
+        ...
+
+    def reply(self, principal: str, request_id: str) -> StoredReply | None:
+        """The remembered answer to a request."""
+        ...
+
+    def name(self, number: int) -> str:
+        """The interned text of this number."""
+        ...
+
+
+class Writer(Reader, Protocol):
+    """The transaction in the making."""
+
+    def now(self) -> int:
+        """The time of this transaction in microseconds."""
+        ...
+
+    def salt(self) -> str:
+        """A new random salt, 32 hex digits."""
+        ...
+
+    def intern(self, text: str) -> int:
+        """A small number that stands for a name for ever."""
+        ...
+
+    def next_row(self) -> int:
+        """A row number that was never used before."""
+        ...
+
+    def put_node(self, row: int, payload: bytes, node: Node) -> None:
+        """Store a tree node under a number from `next_row`; `node` is what loading it gives."""
+        ...
+
+    def put_blob(self, row: int, payload: bytes) -> None:
+        """Store a large value under a number from `next_row`."""
+        ...
+
+    def put_commit(self, row: CommitRow, terms: Iterable[Term], text: str) -> None:
+        """Store a commit, indexed under the terms and the words of the text. Its seq is last_seq() + 1."""
+        ...
+
+    def swap_ref(self, old: Ref | None, new: Ref | None) -> None:
+        """Move, make (`old` None) or drop (`new` None) a ref, if it is still as `old` says.
+
+        Raises Conflict when it is not: this is the only way to move a ref.
+        """
+        ...
+
+    def append_event(self, event: Event, kind: int, old: int | None, new: int | None, data: list[Any] | None) -> None:
+        """Append to the log. Its index is events_count()."""
+        ...
+
+    def put_reply(self, principal: str, request_id: str, reply: StoredReply) -> None:
+        """Remember an answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `doctor` and the start-up check tell about a store."""
+
+    path: str
+    sqlite_version: str
+    faults: tuple[str, ...]
+    """Known faults of the database library in use, and what keeps them away."""
+    settings: dict[str, Any]
+    file_bytes: int
+    wal_bytes: int
+    problems: tuple[str, ...]
+    """What should be mended; empty when all is well."""
+
+
+class Store(Protocol):
+    """An open store."""
+
+    hasher: Hasher
+
+    def reading(self) -> AbstractContextManager[Reader]:
+        """A consistent view for the length of the block, which must hold no await."""
+        ...
+
+    async def write(self, work: Callable[[Writer], T]) -> T:
+        """Run `work` in a transaction on the writer's thread and return its result once that is durable.
+
+        Transactions that wait at the same time share one durable commit. Raises
+        what `work` raises, StoreBusy, StoreFull, UnknownOutcome; in each case but
+        the last nothing was written.
+        """
+        ...
+
+    async def check(self) -> Health:
+        """Settings read back, versions, sizes, known faults."""
+        ...
+
+    def integrity(self) -> list[str]:
+        """What the database's own integrity check finds wrong; empty when all is well."""
+        ...
+
+    async def close(self) -> None:
+        """Finish waiting transactions and close."""
+        ...

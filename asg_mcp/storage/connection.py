@@ -1,0 +1,116 @@
+"""Connections to the database file, and what is known to be wrong with its library."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+from asg_mcp.core.limits import SQLITE_BUSY_MS
+from asg_mcp.errors import StoreFull, StoreCorrupt, StorageError, StoreIncompatible
+
+WAL_BYTES_MAX = 64 * 1_024 * 1_024
+CHECKPOINT_PAGES = 1_000
+CACHE_KIB = 16 * 1_024
+WAL_RESET_FIXED = (3, 51, 3)
+"""SQLite 3.7.0 to 3.51.2 can corrupt a WAL file when two connections write and checkpoint at the same moment
+(sqlite.org, release notes of 3.51.3)."""
+SQLITE_MIN = (3, 35, 0)
+"""The first with all the SQL used here."""
+
+SETTINGS: dict[str, object] = {
+    "journal_mode": "wal",
+    "synchronous": 2,
+    "foreign_keys": 1,
+    "busy_timeout": SQLITE_BUSY_MS,
+    "trusted_schema": 0,
+    "cell_size_check": 1,
+    "secure_delete": 1,
+    "mmap_size": 0,
+    "wal_autocheckpoint": CHECKPOINT_PAGES,
+    "journal_size_limit": WAL_BYTES_MAX,
+    "cache_size": -CACHE_KIB,
+    "temp_store": 2,
+}
+"""Set on the writer one by one and read back. synchronous 2 is FULL."""
+_FULLFSYNC = "fullfsync"
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """The one writing connection of this process; the caller holds the write lock. The file must exist."""
+    connection = sqlite3.connect(
+        _uri(path, "rw"), uri=True, isolation_level=None, check_same_thread=False, timeout=SQLITE_BUSY_MS / 1_000
+    )
+    try:
+        for name, value in SETTINGS.items():
+            connection.execute(f"PRAGMA {name} = {value}")
+        if sys.platform == "darwin":
+            connection.execute(f"PRAGMA {_FULLFSYNC} = 1")
+        faults = wrong_settings(connection)
+        if faults:
+            raise StoreIncompatible(
+                f"The database refuses the settings it needs: {', '.join(faults)}",
+                hint="WAL needs a local file system; move the file off the network share.",
+            )
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise translated(error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that can neither write nor checkpoint."""
+    try:
+        connection = sqlite3.connect(
+            _uri(path, "ro"), uri=True, isolation_level=None, check_same_thread=False, timeout=SQLITE_BUSY_MS / 1_000
+        )
+        for name in ("trusted_schema", "cell_size_check", "mmap_size", "busy_timeout"):
+            connection.execute(f"PRAGMA {name} = {SETTINGS[name]}")
+        connection.execute("PRAGMA query_only = 1")
+    except sqlite3.DatabaseError as error:
+        raise translated(error) from error
+    return connection
+
+
+def wrong_settings(connection: sqlite3.Connection) -> list[str]:
+    """Settings that did not take, as `name = what it is`."""
+    wrong = []
+    for name, value in SETTINGS.items():
+        row = connection.execute(f"PRAGMA {name}").fetchone()
+        found = row[0] if row else None
+        if found != value:
+            wrong.append(f"{name} = {found}")
+    return wrong
+
+
+def library_faults() -> list[str]:
+    """Known faults of the SQLite library that this process has loaded, and what keeps them away."""
+    if sqlite3.sqlite_version_info < WAL_RESET_FIXED:
+        return [
+            f"SQLite {sqlite3.sqlite_version} has the WAL-reset race (fixed in 3.51.3): two connections that write and "
+            "checkpoint at once can corrupt the file. asg-mcp holds its lock file over every commit, checkpoint and "
+            "close, which keeps the race away from its own processes; let no other program write to the file."
+        ]
+    return []
+
+
+def translated(error: sqlite3.Error) -> StorageError:
+    """One of our errors for one of SQLite's."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_FULL"):
+        return StoreFull(f"The disk is full: {error}")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StoreCorrupt(f"The database file is damaged: {error}")
+    if name.startswith("SQLITE_CANTOPEN"):
+        return StoreIncompatible(
+            f"The database cannot be opened: {error}", hint="Check that the folder exists and that you may write to it."
+        )
+    return StorageError(f"The database reports: {error} ({name or type(error).__name__})")
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"file:{quote(str(path))}?mode={mode}"

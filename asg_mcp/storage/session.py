@@ -1,0 +1,379 @@
+"""Reading and writing inside one SQLite transaction."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from blake3 import blake3
+
+from asg_mcp.core.events import Event
+from asg_mcp.core.ids import CommitId
+from asg_mcp.core.limits import COMMIT_CACHE_BYTES_MAX, NODE_CACHE_BYTES_MAX, VALUE_CACHE_BYTES_MAX
+from asg_mcp.core.noderows import unpack_node
+from asg_mcp.core.nodes import Node
+from asg_mcp.core.values import encode
+from asg_mcp.errors import Conflict, StoreCorrupt
+from asg_mcp.storage.base import CommitRow, EventRow, Ref, RefKind, StoredReply, Term, TermKind
+from asg_mcp.storage.cache import ByteCache
+from asg_mcp.storage.rows import Sealer, unpack
+
+_NODE_BYTES, _ITEM_BYTES, _COMMIT_BYTES = 400, 260, 600
+_HASHED_TERM_BITS = 43
+_KIND_BITS = 4
+
+
+@dataclass(slots=True)
+class Caches:
+    """What the sessions of one store share. Numbers are never used twice, so nothing in here goes stale."""
+
+    nodes: ByteCache[Node] = field(default_factory=lambda: ByteCache(NODE_CACHE_BYTES_MAX))
+    blobs: ByteCache[Any] = field(default_factory=lambda: ByteCache(VALUE_CACHE_BYTES_MAX))
+    commits: ByteCache[CommitRow] = field(default_factory=lambda: ByteCache(COMMIT_CACHE_BYTES_MAX))
+    names: dict[int, str] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    generation: int = 0
+
+    def clear(self) -> None:
+        """Forget all rows: the store's generation moved, or a batch was rolled back."""
+        for cache in (self.nodes, self.blobs, self.commits):
+            cache.clear()
+        self.names.clear()
+        self.numbers.clear()
+
+
+class SqliteReader:
+    """A `Reader` over one connection that has a transaction open."""
+
+    def __init__(self, connection: sqlite3.Connection, caches: Caches, sealer: Sealer) -> None:
+        self._db = connection
+        self._caches = caches
+        self._sealer = sealer
+
+    def load(self, row: int) -> Node:
+        """See NodeSource."""
+        node = self._caches.nodes.get(row)
+        if node is None:
+            node = unpack_node(row, self._payload("nodes", "node", row), self.load)
+            self._caches.nodes.put(row, node, node_bytes(node))
+        return node
+
+    def blob(self, row: int) -> Any:
+        """See NodeSource."""
+        value = self._caches.blobs.get(row)
+        if value is None:
+            value = self._payload("blobs", "blob", row)[0]
+            self._caches.blobs.put(row, value, len(str(value)))
+        return value
+
+    def _payload(self, table: str, what: str, row: int) -> list[Any]:
+        found = self._db.execute(f"SELECT data FROM {table} WHERE id = ?", (row,)).fetchone()
+        if found is None:
+            raise StoreCorrupt(f"{what} {row} is missing", kind=what, row=row)
+        return unpack(self._sealer.open(found[0], f"{what}{row}".encode(), f"{what} {row}"), f"{what} {row}")
+
+    # --- refs and commits -----------------------------------------------------
+
+    def ref(self, name: str) -> Ref | None:
+        """See Reader."""
+        found = self._db.execute("SELECT kind, seq FROM refs WHERE name = ?", (name,)).fetchone()
+        return None if found is None else Ref(name, RefKind(found[0]), found[1])
+
+    def refs(self, prefix: str, after: str, limit: int) -> list[Ref]:
+        """See Reader."""
+        # A prefix is a range of names: the names are ASCII, and U+FFFF sorts behind them all.
+        low = after if after > prefix else prefix
+        comparison = ">" if after >= prefix and after else ">="
+        found = self._db.execute(
+            f"SELECT name, kind, seq FROM refs WHERE name {comparison} ? AND name < ? ORDER BY name LIMIT ?",
+            (low, prefix + "\uffff", limit),
+        )
+        return [Ref(name, RefKind(kind), seq) for name, kind, seq in found]
+
+    def refs_count(self, prefix: str, kind: RefKind | None) -> int:
+        """See Reader."""
+        found = self._db.execute(
+            "SELECT count(*) FROM refs WHERE name >= ? AND name < ? AND kind BETWEEN ? AND ?",
+            (prefix, prefix + "\uffff", min(RefKind) if kind is None else kind, max(RefKind) if kind is None else kind),
+        )
+        return int(found.fetchone()[0])
+
+    def commit(self, seq: int) -> CommitRow:
+        """See Reader."""
+        row = self._caches.commits.get(seq)
+        if row is None:
+            found = self._db.execute("SELECT id, p1, p2, at, root, data FROM commits WHERE seq = ?", (seq,)).fetchone()
+            if found is None:
+                raise StoreCorrupt(f"commit {seq} is missing", kind="commit", row=seq)
+            digest, p1, p2, at, root, data = found
+            parents = tuple(parent for parent in (p1, p2) if parent is not None)
+            what = f"commit {digest.hex()[:12]}"
+            payload = self._sealer.open(data, commit_identity(seq, digest, parents, at, root), what)
+            row = CommitRow(seq, CommitId.from_digest(digest), parents, at, root, unpack(payload, what))
+            self._caches.commits.put(seq, row, _COMMIT_BYTES + 2 * len(payload))
+        return row
+
+    def commit_seqs(self, prefix: str, limit: int) -> list[int]:
+        """See Reader."""
+        low, high = (bytes.fromhex(prefix[:12].ljust(12, digit)) for digit in "0f")
+        found = self._db.execute(
+            "SELECT seq, id FROM commits WHERE substr(id, 1, 6) BETWEEN ? AND ? ORDER BY seq", (low, high)
+        )
+        return [seq for seq, digest in found if digest.hex().startswith(prefix)][:limit]
+
+    def last_seq(self) -> int:
+        """See Reader."""
+        return int(self._db.execute("SELECT ifnull(max(seq), 0) FROM commits").fetchone()[0])
+
+    def parents_after(self, seq: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """See Reader."""
+        for number, p1, p2 in self._db.execute("SELECT seq, p1, p2 FROM commits WHERE seq > ? ORDER BY seq", (seq,)):
+            yield number, tuple(parent for parent in (p1, p2) if parent is not None)
+
+    def seqs_between(self, since: int | None, until: int | None) -> tuple[int, int]:
+        """See Reader."""
+        low, high = (
+            self._db.execute(
+                "SELECT ifnull(min(seq), 1), ifnull(max(seq), 0) FROM commits WHERE at >= ? AND at <= ?",
+                (-(2**63) if since is None else since, 2**63 - 1 if until is None else until),
+            ).fetchone()
+        )
+        return int(low), int(high)
+
+    # --- the index --------------------------------------------------------------
+
+    def find(self, term: Term, before: int, limit: int, *, after: int | None = None) -> list[int]:
+        """See Reader."""
+        order = "DESC" if after is None else "ASC"
+        found = self._db.execute(
+            f"SELECT seq FROM terms WHERE term = ? AND seq < ? AND seq > ? ORDER BY seq {order} LIMIT ?",
+            (term_number(term), before, -1 if after is None else after, limit),
+        )
+        return [seq for (seq,) in found]
+
+    def find_text(self, words: Sequence[str], before: int, limit: int, *, after: int | None = None) -> list[int]:
+        """See Reader."""
+        match = " ".join('"' + word.replace('"', '""') + '"' for word in words)
+        order = "DESC" if after is None else "ASC"
+        found = self._db.execute(
+            f"SELECT rowid FROM texts WHERE texts MATCH ? AND rowid < ? AND rowid > ? ORDER BY rowid {order} LIMIT ?",
+            (match, before, -1 if after is None else after, limit),
+        )
+        return [seq for (seq,) in found]
+
+    # --- events, replies, names ---------------------------------------------------
+
+    def event(self, index: int) -> EventRow | None:
+        """See Reader."""
+        found = self._db.execute(
+            "SELECT kind, ref, ref_kind, old, new, leaf, data FROM events WHERE id = ?", (index,)
+        ).fetchone()
+        if found is None:
+            return None
+        kind, ref, ref_kind, old, new, leaf, data = found
+        parts = None
+        if data is not None:
+            parts = unpack(self._sealer.open(data, f"event{index}".encode(), f"event {index}"), f"event {index}")
+        return EventRow(index, kind, self.name(ref), RefKind(ref_kind), old, new, leaf, parts)
+
+    def events_count(self) -> int:
+        """See Reader."""
+        return int(self._db.execute("SELECT ifnull(max(id), -1) + 1 FROM events").fetchone()[0])
+
+    def reply(self, principal: str, request_id: str) -> StoredReply | None:
+        """See Reader."""
+        key = reply_key(principal, request_id)
+        found = self._db.execute("SELECT data FROM replies WHERE id = ?", (key,)).fetchone()
+        if found is None:
+            return None
+        parts: list[Any] = unpack(self._sealer.open(found[0], b"reply" + key, "a remembered reply"), "a reply")
+        return StoredReply(bytes.fromhex(parts[0]), parts[1])
+
+    def name(self, number: int) -> str:
+        """See Reader."""
+        text = self._caches.names.get(number)
+        if text is None:
+            found = self._db.execute("SELECT text FROM names WHERE id = ?", (number,)).fetchone()
+            if found is None:
+                raise StoreCorrupt(f"name {number} is missing", kind="name", row=number)
+            text = self._caches.names[number] = str(found[0])
+        return text
+
+
+class SqliteWriter(SqliteReader):
+    """A `Writer`: stages what one transaction writes, and writes it when the work has not raised."""
+
+    def __init__(self, connection: sqlite3.Connection, caches: Caches, sealer: Sealer, counters: Counters) -> None:
+        super().__init__(connection, caches, sealer)
+        self._counters = counters
+        self._staged: list[tuple[str, tuple[Any, ...]]] = []
+        self._new_names: dict[str, int] = {}
+        self._new_nodes: list[tuple[int, Node]] = []
+        self._last_seq: int | None = None
+        self._events: int | None = None
+        self._time: int | None = None
+
+    def now(self) -> int:
+        """See Writer."""
+        if self._time is None:
+            self._time = time.time_ns() // 1_000
+        return self._time
+
+    def salt(self) -> str:
+        """See Writer."""
+        return secrets.token_hex(16)
+
+    def intern(self, text: str) -> int:
+        """See Writer."""
+        number = self._caches.numbers.get(text) or self._new_names.get(text)
+        if number is None:
+            found = self._db.execute("SELECT id FROM names WHERE text = ?", (text,)).fetchone()
+            if found is not None:
+                self._caches.numbers[text] = number = int(found[0])
+            else:
+                number = self._counters.take("name")
+                self._new_names[text] = number
+                self._stage("INSERT INTO names (id, text) VALUES (?, ?)", number, text)
+        return number
+
+    def name(self, number: int) -> str:
+        """See Reader."""
+        for text, new in self._new_names.items():
+            if new == number:
+                return text
+        return super().name(number)
+
+    def next_row(self) -> int:
+        """See Writer."""
+        return self._counters.take("row")
+
+    def put_node(self, row: int, payload: bytes, node: Node) -> None:
+        """See Writer."""
+        self._stage("INSERT INTO nodes (id, data) VALUES (?, ?)", row, self._sealer.seal(payload, b"node%d" % row))
+        self._new_nodes.append((row, node))
+
+    def put_blob(self, row: int, payload: bytes) -> None:
+        """See Writer."""
+        self._stage("INSERT INTO blobs (id, data) VALUES (?, ?)", row, self._sealer.seal(payload, b"blob%d" % row))
+
+    def last_seq(self) -> int:
+        """See Reader."""
+        if self._last_seq is None:
+            self._last_seq = super().last_seq()
+        return self._last_seq
+
+    def events_count(self) -> int:
+        """See Reader."""
+        if self._events is None:
+            self._events = super().events_count()
+        return self._events
+
+    def put_commit(self, row: CommitRow, terms: Iterable[Term], text: str) -> None:
+        """See Writer."""
+        assert row.seq == self.last_seq() + 1, "BUG: commits are numbered without gaps"
+        digest = row.id.digest
+        identity = commit_identity(row.seq, digest, row.parents, row.at, row.root_row)
+        p1, p2 = (*row.parents, None, None)[:2]
+        self._stage(
+            "INSERT INTO commits (seq, id, p1, p2, at, root, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(row.seq, digest, p1, p2, row.at, row.root_row, self._sealer.seal(encode(row.parts), identity)),
+        )
+        for number in sorted({term_number(term) for term in terms}):
+            self._stage("INSERT INTO terms (term, seq) VALUES (?, ?)", number, row.seq)
+        self._stage("INSERT INTO texts (rowid, text) VALUES (?, ?)", row.seq, text)
+        self._last_seq = row.seq
+
+    def swap_ref(self, old: Ref | None, new: Ref | None) -> None:
+        """See Writer."""
+        name = (old or new or Ref("", RefKind.BRANCH, 0)).name
+        if self.ref(name) != old:
+            raise Conflict(f"{name} is no longer what it was read as", hint="Repeat the call.", ref=name)
+        if new is None:
+            self._stage("DELETE FROM refs WHERE name = ?", name)
+        elif old is None:
+            self._stage("INSERT INTO refs (name, kind, seq) VALUES (?, ?, ?)", name, int(new.kind), new.seq)
+        else:
+            self._stage("UPDATE refs SET seq = ? WHERE name = ? AND seq = ?", new.seq, name, old.seq)
+
+    def append_event(self, event: Event, kind: int, old: int | None, new: int | None, data: list[Any] | None) -> None:
+        """See Writer."""
+        assert event.index == self.events_count(), "BUG: events are numbered without gaps"
+        sealed = None if data is None else self._sealer.seal(encode(data), b"event%d" % event.index)
+        ref_kind = int(RefKind[event.ref_kind.upper()])
+        self._stage(
+            "INSERT INTO events (id, kind, ref, ref_kind, old, new, leaf, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            *(event.index, kind, self.intern(event.ref), ref_kind, old, new, event.leaf_hash(), sealed),
+        )
+        self._stage(
+            "INSERT INTO terms (term, seq) VALUES (?, ?)", term_number((TermKind.REF, event.ref)), event.index
+        )
+        self._events = event.index + 1
+
+    def put_reply(self, principal: str, request_id: str, reply: StoredReply) -> None:
+        """See Writer."""
+        key = reply_key(principal, request_id)
+        payload = encode([reply.fingerprint.hex(), reply.answer])
+        self._stage("INSERT INTO replies (id, data) VALUES (?, ?)", key, self._sealer.seal(payload, b"reply" + key))
+
+    def _stage(self, sql: str, *values: Any) -> None:
+        self._staged.append((sql, values))
+
+    def flush(self) -> None:
+        """Write what was staged. Raises sqlite3.Error; the batch is rolled back then."""
+        for sql, values in self._staged:
+            changed = self._db.execute(sql, values).rowcount
+            assert changed == 1, f"BUG: {changed} rows changed by {sql}"
+        for row, node in self._new_nodes:
+            self._caches.nodes.put(row, node, node_bytes(node))
+
+
+class Counters:
+    """Row numbers that are never used twice: persisted, so that a deleted top row's number stays gone."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._values: dict[str, int] = {}
+        self._stored: dict[str, int] = {}
+
+    def take(self, name: str) -> int:
+        """The next number of this counter, from 1."""
+        if name not in self._values:
+            found = self._db.execute("SELECT value FROM meta WHERE name = ?", (f"counter.{name}",)).fetchone()
+            self._values[name] = self._stored[name] = int(found[0]) if found else 0
+        self._values[name] += 1
+        return self._values[name]
+
+    def flush(self) -> None:
+        """Store the counters that moved."""
+        for name, value in self._values.items():
+            if value != self._stored[name]:
+                self._db.execute(
+                    "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    (f"counter.{name}", value),
+                )
+
+
+def node_bytes(node: Node) -> int:
+    """An estimate of what a node takes in memory."""
+    return _NODE_BYTES + _ITEM_BYTES * len(node.items)
+
+
+def commit_identity(seq: int, digest: bytes, parents: Sequence[int], at: int, root: int) -> bytes:
+    """What a commit row says besides its data, for the checksum."""
+    return b"commit%d %b %b %d %d" % (seq, digest, ",".join(map(str, parents)).encode(), at, root)
+
+
+def reply_key(principal: str, request_id: str) -> bytes:
+    """16 bytes that stand for one principal's request."""
+    return blake3(encode([principal, request_id])).digest(16)
+
+
+def term_number(term: Term) -> int:
+    """The index's number of a term: its kind and 43 bits of a hash of its text. A collision is only one candidate more."""
+    kind, text = term
+    hashed = int.from_bytes(blake3(text.encode()).digest(8), "big") >> (64 - _HASHED_TERM_BITS)
+    return hashed << _KIND_BITS | int(kind)

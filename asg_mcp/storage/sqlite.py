@@ -1,0 +1,365 @@
+"""The SQLite backend: one writer with group commit, and readers that never write.
+
+One write, in order, with what a crash leaves at each step:
+
+1. transactions wait in a queue of this process                 nothing
+2. the writer's thread takes up to 64 of them and the lock file  nothing
+3. BEGIN IMMEDIATE; each transaction reads, decides and stages   nothing
+4. what it staged is written, unless it raised                   nothing (SQLite rolls back)
+5. COMMIT with synchronous=FULL                                  before it nothing, after it everything
+6. callers are answered                                          everything
+
+An I/O error at 5 has an unknown outcome: the connection is opened anew, which
+runs SQLite's recovery, and what the file then holds is the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+from asg_mcp.core.commitments import CLASS_KEY_BYTES
+from asg_mcp.core.limits import BATCH_TRANSACTIONS_MAX, LOCK_WAIT_SECONDS_MAX, WRITE_QUEUE_MAX
+from asg_mcp.core.nodes import Hasher
+from asg_mcp.errors import AsgError, StorageError, StoreBusy, StoreIncompatible, UnknownOutcome
+from asg_mcp.storage.base import Health, Writer
+from asg_mcp.storage.connection import (
+    SETTINGS,
+    SQLITE_MIN,
+    connect_reader,
+    connect_writer,
+    library_faults,
+    translated,
+    wrong_settings,
+)
+from asg_mcp.storage.lock import WriteLock
+from asg_mcp.storage.rows import Sealer
+from asg_mcp.storage.schema import migrate
+from asg_mcp.storage.session import Caches, Counters, SqliteReader, SqliteWriter
+from asg_mcp.storage.thread import WriterThread
+
+T = TypeVar("T")
+
+
+class _Job:
+    """One waiting transaction. Whoever moves it out of `waiting` first decides what becomes of it."""
+
+    __slots__ = ("_lock", "error", "future", "result", "state", "work")
+
+    def __init__(self, work: Callable[[Writer], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.state = "waiting"
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._lock = Lock()
+
+    def claim(self, state: str) -> bool:
+        """Leave `waiting` for this state; False when somebody else was first."""
+        with self._lock:
+            if self.state != "waiting":
+                return False
+            self.state = state
+            return True
+
+    def answer(self) -> None:
+        """Tell the caller, on the event loop. A caller that has gone is told nothing."""
+        if self.future.done():
+            return
+        if self.error is not None and self.state == "running":
+            self.future.set_exception(self.error)
+            self.future.exception()  # a cancelled caller does not fetch it
+        else:
+            self.future.set_result(self.result)
+
+
+class SqliteStore:
+    """See `storage.base.Store`. Make one with `open_store`; one for each file and process is enough."""
+
+    def __init__(self, path: Path, thread: WriterThread, lock: WriteLock, hasher: Hasher, store_id: str) -> None:
+        self.path = path
+        self.store_id = store_id
+        self.hasher = hasher
+        self._thread = thread
+        self._lock = lock
+        self._caches = Caches()
+        self._sealer = Sealer()
+        self._readers: list[tuple[sqlite3.Connection, Sealer]] = []
+        self._readers_lock = Lock()
+        self._queue: deque[_Job] = deque()
+        self._draining: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # --- reading --------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[SqliteReader]:
+        """See Store."""
+        if self._closed:
+            raise StorageError("The store is closed", hint="Open it again.")
+        with self._readers_lock:
+            pooled = self._readers.pop() if self._readers else None
+        connection, sealer = pooled or (connect_reader(self.path), Sealer())
+        try:
+            connection.execute("BEGIN")
+            try:
+                self._check_generation(connection)
+                yield SqliteReader(connection, self._caches, sealer)
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            connection.close()
+            raise translated(error) from error
+        except BaseException:
+            self._give_back(connection, sealer)
+            raise
+        self._give_back(connection, sealer)
+
+    def _give_back(self, connection: sqlite3.Connection, sealer: Sealer) -> None:
+        with self._readers_lock:
+            if not self._closed:
+                self._readers.append((connection, sealer))
+                return
+        connection.close()
+
+    def _check_generation(self, connection: sqlite3.Connection) -> None:
+        """Drop the caches when rows were taken away by garbage collection, redaction or re-chunking."""
+        generation = int(connection.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()[0])
+        if generation != self._caches.generation:
+            self._caches.clear()
+            self._caches.generation = generation
+
+    # --- writing --------------------------------------------------------------
+
+    async def write(self, work: Callable[[Writer], T]) -> T:
+        """See Store."""
+        if self._closed:
+            raise StorageError("The store is closed", hint="Open it again.")
+        if len(self._queue) >= WRITE_QUEUE_MAX:
+            raise StoreBusy(f"{WRITE_QUEUE_MAX} writes are waiting already")
+        job = _Job(work, asyncio.get_running_loop())
+        self._queue.append(job)
+        if self._draining is None or self._draining.done():
+            self._draining = asyncio.create_task(self._drain())
+        try:
+            async with asyncio.timeout(LOCK_WAIT_SECONDS_MAX):
+                return await asyncio.shield(job.future)
+        except TimeoutError:
+            if job.claim("abandoned"):
+                raise StoreBusy(
+                    f"The write lock was not free for {LOCK_WAIT_SECONDS_MAX:.0f} s: another process holds {self._lock.path}"
+                ) from None
+            return await job.future
+        except asyncio.CancelledError:
+            job.claim("abandoned")
+            raise
+
+    async def _drain(self) -> None:
+        """Hand what waits to the writer's thread, batch by batch, until nothing waits."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_TRANSACTIONS_MAX))]
+            try:
+                await self._thread.run(partial(self._run_batch, batch))
+            except (AsgError, sqlite3.Error) as error:
+                for job in batch:
+                    job.error = job.error or (translated(error) if isinstance(error, sqlite3.Error) else error)
+            finally:
+                for job in batch:
+                    job.answer()
+
+    # --- on the writer's thread -------------------------------------------------
+
+    def _run_batch(self, batch: list[_Job], db: sqlite3.Connection) -> None:
+        """One durable commit for the batch; one each when that fails as a whole."""
+        with self._lock:
+            jobs = [job for job in batch if job.claim("running")]
+            if not jobs or self._attempt(db, jobs):
+                return
+            for job in jobs:
+                self._attempt(self._thread.connection, [job])
+
+    def _attempt(self, db: sqlite3.Connection, jobs: list[_Job]) -> bool:
+        """Whether each job is decided: durable, refused by its own work, or of an outcome that recovery told.
+
+        False leaves nothing written, and each job's error says why.
+        """
+        token = secrets.token_bytes(16)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            self._check_generation(db)
+            counters = Counters(db)
+            for job in jobs:
+                self._stage(db, job, counters)
+            counters.flush()
+            db.execute("UPDATE meta SET value = ? WHERE name = 'batch'", (token,))
+        except sqlite3.Error as error:
+            self._roll_back(db)
+            for job in jobs:
+                job.result, job.error = None, translated(error)
+            return False
+        except BaseException:
+            self._roll_back(db)
+            raise
+        try:
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._recover(jobs, token, error)
+        return True
+
+    def _stage(self, db: sqlite3.Connection, job: _Job, counters: Counters) -> None:
+        writer = SqliteWriter(db, self._caches, self._sealer, counters)
+        job.error = None
+        try:
+            job.result = job.work(writer)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # the work's own error belongs to its caller; it has only staged, so nothing is written
+            job.error = error
+            return
+        writer.flush()
+
+    def _roll_back(self, db: sqlite3.Connection) -> None:
+        # Rows that were read inside the batch may be rows that it made: their numbers will be given out again.
+        self._caches.clear()
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+
+    def _recover(self, jobs: list[_Job], token: bytes, error: sqlite3.Error) -> None:
+        """After an error at COMMIT: open anew, and let the file say whether the batch is in it.
+
+        The write lock is still held, so the last batch in the file is this one or the one before it.
+        """
+        self._caches.clear()
+        try:
+            found = self._thread.reopen().execute("SELECT value FROM meta WHERE name = 'batch'").fetchone()[0]
+        except (sqlite3.Error, StorageError):
+            for job in jobs:
+                job.error = job.error or UnknownOutcome(f"The disk failed while the write was made durable: {error}")
+            return
+        if found != token:
+            for job in jobs:
+                job.error = job.error or translated(error)
+
+    # --- life -------------------------------------------------------------------
+
+    async def check(self) -> Health:
+        """See Store."""
+        problems = [f"the setting {fault}" for fault in await self._thread.run(wrong_settings)]
+        mode = self.path.stat().st_mode & 0o777
+        if os.name == "posix" and mode & 0o077:
+            problems.append(f"{self.path} can be read by other users (mode {mode:o}); run: chmod 600 {self.path}")
+        wal = self.path.with_name(self.path.name + "-wal")
+        return Health(
+            path=str(self.path),
+            sqlite_version=sqlite3.sqlite_version,
+            faults=tuple(library_faults()),
+            settings=dict(SETTINGS),
+            file_bytes=self.path.stat().st_size,
+            wal_bytes=wal.stat().st_size if wal.exists() else 0,
+            problems=tuple(problems),
+        )
+
+    def integrity(self) -> list[str]:
+        """See Store."""
+        connection = connect_reader(self.path)
+        try:
+            return [str(row[0]) for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        except sqlite3.Error as error:
+            return [str(error)]
+        finally:
+            connection.close()
+
+    async def close(self) -> None:
+        """See Store."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._draining is not None:
+            await asyncio.wait([self._draining])
+        with self._readers_lock:
+            readers, self._readers = self._readers, []
+        for connection, _ in readers:
+            connection.close()
+        await self._thread.close(self._lock)
+        self._lock.close()
+
+
+async def open_store(path: Path) -> SqliteStore:
+    """Open the store in this file, making it if there is none. File 0600, and its folder 0700 where it is made.
+
+    Raises StoreIncompatible (another program's file, a newer layout, no such place) and StoreCorrupt.
+    """
+    if sqlite3.sqlite_version_info < SQLITE_MIN:
+        raise StoreIncompatible(
+            f"SQLite {sqlite3.sqlite_version} is too old", hint="Use a Python built with SQLite 3.35 or newer."
+        )
+    path = path.absolute()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = WriteLock(path.with_name(path.name + ".lock"))
+        with contextlib.suppress(FileExistsError):
+            # Made by hand for its mode. Only where no file was: closing a handle on a database that this
+            # process has open would drop SQLite's locks on it.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreIncompatible(
+            f"The store {path} cannot be opened: {error.strerror}", hint="Give another place with --db or ASG_DB."
+        ) from error
+    meta: dict[str, bytes] = {}
+
+    def connect() -> sqlite3.Connection:
+        connection = connect_writer(path)
+        try:
+            migrate(connection)
+            meta.update(_meta(connection))
+        except sqlite3.Error as error:
+            connection.close()
+            raise translated(error) from error
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def connect_in_turn() -> sqlite3.Connection:
+        # A reconnection after a failed commit happens inside a batch, which holds the lock already.
+        if meta:
+            return connect()
+        with lock:
+            return connect()
+
+    thread = WriterThread(connect_in_turn)
+    try:
+        await thread.start()
+    except BaseException:
+        lock.close()
+        raise
+    return SqliteStore(path, thread, lock, Hasher(meta["class_key"], meta["level_salt"]), meta["store_id"].hex())
+
+
+def _meta(connection: sqlite3.Connection) -> dict[str, bytes]:
+    """The store's own constants; made on first use."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        fresh = {
+            "store_id": secrets.token_bytes(16),
+            "class_key": secrets.token_bytes(CLASS_KEY_BYTES),
+            "level_salt": secrets.token_bytes(CLASS_KEY_BYTES),
+            "generation": 0,
+            "batch": b"",
+        }
+        connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", fresh.items())
+        found = dict(connection.execute("SELECT name, value FROM meta"))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return found

@@ -1,0 +1,64 @@
+"""The one place that knows how aiosqlite runs things.
+
+aiosqlite hops to its thread for every statement; a batch is run in one hop by
+handing it a whole function. That is the private `_execute`, and a test guards it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from asg_mcp.storage.lock import WriteLock
+
+T = TypeVar("T")
+
+_ITER_CHUNK = 64  # aiosqlite asks for it; cursors are never iterated through it here
+
+
+class WriterThread:
+    """A thread that owns the writing connection."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self._aio = aiosqlite.Connection(connect, _ITER_CHUNK)
+
+    async def start(self) -> None:
+        """Start the thread and connect."""
+        await self._aio
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the thread, in one hop."""
+        execute: Any = self._aio._execute  # aiosqlite has no types for it
+        result: T = await execute(lambda: work(self._aio._conn))
+        return result
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection; for use on the thread only."""
+        return self._aio._conn
+
+    def reopen(self) -> sqlite3.Connection:
+        """On the thread: close the connection, however ill it is, and connect anew."""
+        try:
+            self.connection.close()
+        finally:
+            self._aio._connection = self._connect()
+        return self.connection
+
+    async def close(self, lock: WriteLock) -> None:
+        """Close under the write lock, for the last close checkpoints the WAL, and end the thread."""
+
+        def close(connection: sqlite3.Connection) -> None:
+            with lock:
+                connection.close()
+
+        try:
+            await self.run(close)
+        finally:
+            ended = self._aio.stop()
+            if ended is not None:
+                await ended

@@ -1,0 +1,1 @@
+"""The tool catalogue: one record a tool, which unpacks, makes one call down, and packs."""

@@ -1,0 +1,108 @@
+"""The branch tools: asg_branch, asg_list_branches, asg_delete_branch, asg_diff."""
+
+from __future__ import annotations
+
+from asg_mcp.core.paths import parse_path
+from asg_mcp.repo import results as r
+from asg_mcp.schemas.branch import (
+    BranchParams,
+    DeleteBranchParams,
+    DiffParams,
+    DiffReply,
+    ListBranchesParams,
+    ListBranchesReply,
+    RefItem,
+)
+from asg_mcp.tools import pack, unpack
+from asg_mcp.tools.registry import Effect, Tool, ToolContext
+
+
+async def branch(ctx: ToolContext, p: BranchParams) -> RefItem:
+    """A new branch or tag."""
+    author = unpack.author(ctx, session=p.session)
+    return RefItem.model_validate(pack.ref(await ctx.repo.branch(p.name, p.kind.value, p.source, author, p.request_id)))
+
+
+async def list_branches(ctx: ToolContext, p: ListBranchesParams) -> ListBranchesReply:
+    """The refs there are."""
+
+    async def fetch(limit: int) -> r.RefList:
+        return await ctx.repo.list_refs(p.prefix, kind=p.kind.value if p.kind else "", limit=limit, cursor=p.cursor)
+
+    found, branches = await pack.page(p.limit, fetch, lambda result: [pack.ref(item) for item in result.refs])
+    return ListBranchesReply.model_validate(
+        {"branches": branches, "total": found.total, "next_cursor": found.next_cursor}
+    )
+
+
+async def delete_branch(ctx: ToolContext, p: DeleteBranchParams) -> RefItem:
+    """A ref dropped; what it named."""
+    author = unpack.author(ctx, session=p.session)
+    return RefItem.model_validate(pack.ref(await ctx.repo.delete_branch(p.name, author, p.request_id)))
+
+
+async def diff(ctx: ToolContext, p: DiffParams) -> DiffReply:
+    """What leads from one ref to another."""
+    path = parse_path(p.path)
+
+    async def fetch(limit: int) -> r.DiffResult:
+        return await ctx.repo.diff(p.ref_a, p.ref_b, path, limit=limit, cursor=p.cursor)
+
+    found, changes = await pack.page(p.limit, fetch, lambda result: [pack.change(item) for item in result.changes])
+    return DiffReply.model_validate(
+        {
+            "ref_a": found.ref_a,
+            "ref_b": found.ref_b,
+            "commit_a": found.commit_a.short,
+            "commit_b": found.commit_b.short,
+            "changes": changes,
+            "next_cursor": found.next_cursor,
+        }
+    )
+
+
+TOOLS = (
+    Tool(
+        "asg_branch",
+        "branch",
+        "Make a branch to work apart, or a tag that never moves, from any ref; costs nothing. "
+        "Returns the commit it names. Fails with ref_exists if the name is taken.",
+        branch,
+        BranchParams,
+        RefItem,
+        Effect.ENSURE,
+        aliases=("agentstategraph_branch",),
+    ),
+    Tool(
+        "asg_list_branches",
+        "branch",
+        "List branches and tags: the commit of each, and how far it is ahead of and behind the default branch. "
+        "For what differs use asg_diff.",
+        list_branches,
+        ListBranchesParams,
+        ListBranchesReply,
+        Effect.READ,
+        aliases=("agentstategraph_list_branches",),
+    ),
+    Tool(
+        "asg_delete_branch",
+        "branch",
+        "Drop the name of a branch or tag; its commits stay. Returns the commit it named, from which asg_branch "
+        "makes it again. Fails with ref_not_found.",
+        delete_branch,
+        DeleteBranchParams,
+        RefItem,
+        Effect.DESTRUCTIVE,
+    ),
+    Tool(
+        "asg_diff",
+        "branch",
+        "What differs between two refs, as typed changes from ref_a to ref_b with old and new values. "
+        "For who made each change use asg_blame or asg_log.",
+        diff,
+        DiffParams,
+        DiffReply,
+        Effect.READ,
+        aliases=("agentstategraph_diff",),
+    ),
+)

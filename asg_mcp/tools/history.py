@@ -1,0 +1,201 @@
+"""The history tools: asg_log, asg_blame, asg_query, asg_revert."""
+
+from __future__ import annotations
+
+from asg_mcp.core.paths import format_path, parse_path
+from asg_mcp.core.values import JsonValue
+from asg_mcp.repo import results as r
+from asg_mcp.repo.repository import Query, RevertRequest
+from asg_mcp.schemas.history import (
+    EVERYWHERE,
+    BlameParams,
+    BlameReply,
+    LogParams,
+    LogReply,
+    QueryParams,
+    QueryReply,
+    RevertParams,
+    RevertReply,
+    View,
+)
+from asg_mcp.services.identity import unknown_session
+from asg_mcp.tools import pack, unpack
+from asg_mcp.tools.registry import Effect, Tool, ToolContext
+
+
+async def log(ctx: ToolContext, p: LogParams) -> LogReply:
+    """The commits a ref reaches, or those that changed a path."""
+    path = parse_path(p.path)
+
+    async def fetch(limit: int) -> r.LogResult:
+        return await ctx.repo.log(p.ref, path, limit=limit, cursor=p.cursor)
+
+    found, commits = await pack.page(p.limit, fetch, lambda result: [pack.commit(info) for info in result.commits])
+    fields = {"ref": found.ref, "commits": commits, "next_cursor": found.next_cursor}
+    return LogReply.model_validate({**fields, "clock_anomaly": True} if found.clock_anomaly else fields)
+
+
+async def blame(ctx: ToolContext, p: BlameParams) -> BlameReply:
+    """Who changed a path, and why."""
+    path = parse_path(p.path)
+
+    async def fetch(limit: int) -> r.BlameResult:
+        return await ctx.repo.blame(p.ref, path, depth=p.depth, history=p.history, limit=limit, cursor=p.cursor)
+
+    found, entries = await pack.page(p.limit, fetch, lambda result: [pack.blamed(entry) for entry in result.entries])
+    return BlameReply.model_validate(
+        {
+            "ref": found.ref,
+            "commit": found.commit.short,
+            "path": format_path(found.path),
+            "entries": entries,
+            "next_cursor": found.next_cursor,
+            "omitted": found.omitted,
+        }
+    )
+
+
+async def query(ctx: ToolContext, p: QueryParams) -> QueryReply:
+    """Commits, agents or state entries by what is known about them."""
+    full = p.view is View.FULL
+
+    async def fetch(limit: int) -> r.QueryResult:
+        return await ctx.repo.query(_query(p, limit))
+
+    def packed(result: r.QueryResult) -> list[pack.Fields]:
+        if p.group_by:
+            return [pack.group(found) for found in result.groups]
+        return [_item(item, full=full) for item in result.items]
+
+    found, items = await pack.page(p.limit, fetch, packed)
+    return QueryReply.model_validate(
+        {
+            "ref": found.ref or EVERYWHERE,
+            "groups" if p.group_by else "items": items,
+            "next_cursor": found.next_cursor,
+            "examined": found.examined,
+        }
+    )
+
+
+def _query(p: QueryParams, limit: int) -> Query:
+    if p.session:
+        raise unknown_session(p.session)
+    return Query(
+        target=p.target.value,
+        ref="" if p.ref == EVERYWHERE else p.ref,
+        path=parse_path(p.path),
+        agent=p.agent,
+        principal=p.principal,
+        client=p.client,
+        session=p.session,
+        category=p.category,
+        tags=tuple(p.tags),
+        authority=p.authority,
+        intent=p.intent,
+        text=p.text,
+        pattern=p.pattern,
+        confidence_min=p.confidence_min,
+        confidence_max=p.confidence_max,
+        since=p.since,
+        until=p.until,
+        group_by=tuple(key.value for key in p.group_by),
+        order_by=p.order_by.value,
+        limit=limit,
+        cursor=p.cursor,
+    )
+
+
+def _item(item: r.CommitInfo | r.AgentInfo | r.StateItem, *, full: bool) -> pack.Fields:
+    if isinstance(item, r.CommitInfo):
+        return pack.commit(item, full=full)
+    if isinstance(item, r.StateItem):
+        return pack.blamed(item, full=full)
+    return pack.agent(item)
+
+
+async def revert(ctx: ToolContext, p: RevertParams) -> RevertReply:
+    """Commits undone, or what stands in the way."""
+    if p.session:
+        raise unknown_session(p.session)
+    request = RevertRequest(
+        ref=p.ref,
+        commits=tuple(p.commits),
+        agent=p.agent,
+        session=p.session,
+        since=p.since,
+        path=parse_path(p.path) if p.path else None,
+        source=p.source,
+        resolutions=unpack.resolutions(p.resolutions),
+        preview=p.preview,
+    )
+    done = await ctx.repo.revert(
+        request,
+        unpack.intent(p.intent_category, p.intent_description, p),
+        unpack.author(ctx, agent=p.provenance.agent),
+        unpack.guard(p, p.request_id),
+    )
+    return RevertReply.model_validate(_reverted(done, preview=p.preview))
+
+
+def _reverted(done: r.RevertResult, *, preview: bool) -> pack.Fields:
+    """The lists share one reply, those first on which the caller has to act."""
+    lists: dict[str, list[JsonValue]] = {"conflicts": [pack.conflict(item) for item in done.conflicts]}
+    if preview:
+        lists["changes"] = [pack.change(item) for item in done.changes]
+    lists["reverted"] = [commit.short for commit in done.reverted]
+    fields = pack.written(done)
+    omitted: dict[str, int] = {}
+    room = pack.ITEMS_BYTES_MAX
+    for name, items in lists.items():
+        fields[name], room = pack.first(items, room)
+        if len(fields[name]) < len(items):
+            omitted[name] = len(items) - len(fields[name])
+    return {**fields, "omitted": omitted} if omitted else fields
+
+
+TOOLS = (
+    Tool(
+        "asg_log",
+        "history",
+        "List the commits a ref reaches, newest first, with who and why; with path, only those that changed it. "
+        "To filter or count use asg_query.",
+        log,
+        LogParams,
+        LogReply,
+        Effect.READ,
+        aliases=("agentstategraph_log",),
+    ),
+    Tool(
+        "asg_blame",
+        "history",
+        "Explain a value: who last changed the path and each field below it, why, on whose authority, how sure; "
+        "deletions too. For other questions use asg_query.",
+        blame,
+        BlameParams,
+        BlameReply,
+        Effect.READ,
+        aliases=("agentstategraph_blame",),
+    ),
+    Tool(
+        "asg_query",
+        "history",
+        "Find commits, agents or state entries by who, why, when, how sure; group_by counts them. All filters must "
+        "hold. For values use asg_search, for one path asg_blame.",
+        query,
+        QueryParams,
+        QueryReply,
+        Effect.READ,
+        aliases=("agentstategraph_query",),
+    ),
+    Tool(
+        "asg_revert",
+        "history",
+        "Undo commits, or an agent's since a time, or restore a path, in a new commit. Later changes by "
+        "others come back as conflicts, uncommitted; settle them with resolutions.",
+        revert,
+        RevertParams,
+        RevertReply,
+        Effect.WRITE,
+    ),
+)

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from asg_mcp.cli.health import BAR_AFTER_SECONDS, ProgressBar
+from asg_mcp.cli.output import Output
+from tests.cli.conftest import Run
+
+posix = pytest.mark.skipif(os.name != "posix", reason="file modes are of POSIX")
+
+
+def _flip_a_byte(path: Path) -> str:
+    """Change one byte of the largest stored tree node; the table's name, for what it is worth."""
+    with sqlite3.connect(path) as connection:
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        assert "nodes" in tables, tables
+        row, payload = connection.execute(
+            "SELECT rowid, payload FROM nodes ORDER BY length(payload) DESC LIMIT 1"
+        ).fetchone()
+        middle = len(payload) // 2
+        damaged = payload[:middle] + bytes([payload[middle] ^ 1]) + payload[middle + 1 :]
+        connection.execute("UPDATE nodes SET payload = ? WHERE rowid = ?", (damaged, row))
+    connection.close()
+    return "nodes"
+
+
+def test_verify_of_a_whole_store_counts_what_it_checked(run: Run, store: Path) -> None:
+    ran = run("verify", "--db", str(store))
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("Verified: ")
+    assert "5 commits" in ran.out
+
+
+def test_verify_names_what_is_damaged_and_fails(run: Run, store: Path) -> None:
+    _flip_a_byte(store)
+    ran = run("verify", "--db", str(store))
+    assert ran.code == 1
+    assert "Damaged" in ran.out
+    assert "node" in ran.out
+
+
+def test_verify_with_json_writes_its_report(run: Run, store: Path) -> None:
+    whole = run("verify", "--json", "--db", str(store))
+    assert (whole.code, whole.document["ok"], whole.document["problems"]) == (0, True, [])
+    _flip_a_byte(store)
+    damaged = run("verify", "--json", "--db", str(store))
+    assert (damaged.code, damaged.document["ok"], len(damaged.document["problems"])) == (1, False, 1)
+
+
+def test_verify_without_a_store_is_no_verification(run: Run, tmp_path: Path) -> None:
+    assert run("verify", "--db", str(tmp_path / "none.db")).code == 3
+
+
+def test_a_progress_bar_is_drawn_only_after_a_second(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    now = [100.0]
+    monkeypatch.setattr("asg_mcp.cli.health.time.monotonic", lambda: now[0])
+    with ProgressBar(Output()) as progress:
+        progress("commits", 1, 3)
+        assert capsys.readouterr().err == ""
+        now[0] += BAR_AFTER_SECONDS
+        progress("commits", 2, 3)
+        progress("events", 1, 1)
+    assert "commits" in capsys.readouterr().err
+
+
+def test_no_progress_bar_is_drawn_where_nobody_watches(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asg_mcp.cli.health.BAR_AFTER_SECONDS", 0.0)
+    with ProgressBar(Output()) as progress:
+        progress("commits", 1, 3)
+    assert capsys.readouterr().err == ""
+
+
+def test_doctor_checks_program_store_and_server(run: Run, store: Path) -> None:
+    ran = run("doctor", "--db", str(store))
+    assert (ran.code, ran.err) == (0, "")
+    for told in ("python", "principal", "sqlite", "settings", "reading", "server", "tools over MCP", "All is well."):
+        assert told in ran.out
+
+
+def test_doctor_with_json_has_every_check_with_its_status(run: Run, store: Path) -> None:
+    ran = run("doctor", "--json", "--db", str(store))
+    assert ran.document["ok"] is True
+    assert {check["status"] for check in ran.document["checks"]} <= {"ok", "note"}
+
+
+@posix
+def test_doctor_finds_a_store_that_others_may_read(run: Run, store: Path) -> None:
+    store.chmod(0o644)
+    ran = run("doctor", "--db", str(store))
+    assert ran.code == 1
+    assert f"chmod 600 {store}" in ran.out
+    assert "1 to mend." in ran.out
+
+
+@posix
+def test_doctor_notes_a_folder_that_others_may_write_to(run: Run, store: Path) -> None:
+    store.parent.chmod(0o777)
+    ran = run("doctor", "--db", str(store))
+    assert ran.code == 0
+    assert "chmod go-w" in ran.out
+
+
+def test_doctor_reports_a_damaged_store_and_goes_on(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"no database at all, " * 100)
+    path.chmod(0o600)
+    ran = run("doctor", "--db", str(path))
+    assert ran.code == 1
+    assert "store" in ran.out
+    assert "server" in ran.out
+
+
+def test_doctor_without_a_store_yet_tries_the_server_on_another(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asg_mcp.config.default_path", lambda: tmp_path / "asg-mcp" / "state.db")
+    ran = run("doctor")
+    assert ran.code == 0
+    assert "none yet" in ran.out
+    assert "a trial store" in ran.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_of_a_mistyped_path_says_that_nothing_is_there(run: Run, tmp_path: Path) -> None:
+    ran = run("doctor", "--db", str(tmp_path / "mistyped.db"))
+    assert ran.code == 3
+    assert "which --db names" in ran.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_reports_a_server_that_does_not_start(run: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asg_mcp.config.own_command", lambda: (sys.executable, "-c", "raise SystemExit(7)"))
+    ran = run("doctor", "--db", str(store))
+    assert ran.code == 1
+    assert "bad   server" in ran.out

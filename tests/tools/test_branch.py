@@ -1,0 +1,81 @@
+"""The branch tools hand the repository what they were told, and hand back what it said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asg_mcp.core.intents import Author
+from asg_mcp.core.operations import ABSENT
+from asg_mcp.errors import HandleNotFound
+from asg_mcp.repo import results as r
+from tests.tools.recorder import AT, HEAD, PARENT, called
+
+ME = Author("ana", "probe", "probe/1.0")
+MAIN = r.RefInfo("main", "branch", HEAD, AT, "planner", "Begin")
+DEV = r.RefInfo("dev", "branch", HEAD, AT, "planner", "Begin", ahead=0, behind=2)
+TOLD = {"kind": "branch", "commit": HEAD.short, "at": AT, "agent": "planner", "description": "Begin"}
+
+
+async def test_branch_names_its_source_kind_and_author() -> None:
+    recorder, reply = await called("asg_branch", {"name": "dev", "from": "main~3", "request_id": "r"}, branch=DEV)
+    assert recorder.calls == [(("dev", "branch", "main~3", ME, "r"), {})]
+    assert reply == TOLD | {"name": "dev", "ahead": 0, "behind": 2}
+
+
+async def test_a_tag_is_a_branch_of_another_kind_from_main_by_default() -> None:
+    recorder, _ = await called("asg_branch", {"name": "v1", "kind": "tag"}, branch=DEV)
+    assert recorder.calls == [(("v1", "tag", "main", ME, ""), {})]
+
+
+@pytest.mark.parametrize(("given", "kind"), [({}, ""), ({"kind": "tag"}, "tag")])
+async def test_list_branches_tells_refs_and_their_distance(given: dict[str, Any], kind: str) -> None:
+    answer = r.RefList(refs=(DEV, MAIN), total=9, next_cursor="more")
+    recorder, reply = await called("asg_list_branches", {"prefix": "d", "limit": 2, **given}, list_refs=answer)
+    assert recorder.calls == [(("d",), {"kind": kind, "limit": 2, "cursor": ""})]
+    assert reply == {
+        "branches": [TOLD | {"name": "dev", "ahead": 0, "behind": 2}, TOLD | {"name": "main"}],
+        "total": 9,
+        "next_cursor": "more",
+    }
+
+
+async def test_delete_branch_tells_what_the_name_stood_for() -> None:
+    recorder, reply = await called("asg_delete_branch", {"name": "dev", "request_id": "r"}, delete_branch=DEV)
+    assert recorder.calls == [(("dev", ME, "r"), {})]
+    assert (reply["name"], reply["commit"]) == ("dev", HEAD.short)
+
+
+@pytest.mark.parametrize("tool", ["asg_branch", "asg_delete_branch"])
+async def test_a_ref_changed_under_a_session_that_is_not_open_is_refused(tool: str) -> None:
+    with pytest.raises(HandleNotFound):
+        await called(tool, {"name": "dev", "session": "s1"})
+
+
+async def test_diff_leaves_an_absent_side_out_and_tells_a_stored_null() -> None:
+    changes = (
+        r.Change("add", ("a",), ABSENT, None),
+        r.Change("remove", ("b",), None, ABSENT),
+        r.Change("type", ("c",), 1, 1.0),
+        r.Change("move", ("l", "0"), "x", "x", source=("l", "3")),
+        r.Change("replace", ("big",), "y" * 20_000, 1),
+    )
+    answer = r.DiffResult("main", "dev", PARENT, HEAD, changes, "")
+    recorder, reply = await called("asg_diff", {"ref_b": "dev", "path": "/p", "cursor": "c"}, diff=answer)
+    assert recorder.calls == [(("main", "dev", ("p",)), {"limit": 20, "cursor": "c"})]
+    assert reply == {
+        "ref_a": "main",
+        "ref_b": "dev",
+        "commit_a": PARENT.short,
+        "commit_b": HEAD.short,
+        "changes": [
+            {"op": "add", "path": "/a", "new": None},
+            {"op": "remove", "path": "/b", "old": None},
+            {"op": "type", "path": "/c", "old": 1, "new": 1.0},
+            {"op": "move", "path": "/l/0", "from": "/l/3", "old": "x", "new": "x"},
+            {"op": "replace", "path": "/big", "new": 1, "left_out": {"old": 20_002}},
+        ],
+        "next_cursor": "",
+    }
+    assert type(reply["changes"][2]["new"]) is float
