@@ -21,8 +21,13 @@ async def open_repository(path: Path, *, create: bool = True) -> AsyncIterator[R
     Raises StoreIncompatible (no store there, another program's file, a newer
     layout), StoreCorrupt and StoreBusy.
     """
-    if not create:
-        _check_there(path)
+    _check_place(path)
+    if not create and not has_store(path):
+        raise StoreIncompatible(
+            f"There is no store at {path}",
+            hint="Check the path (--db or ASG_DB). The server makes the store when a client first starts it.",
+            path=str(path),
+        )
     store = await open_store(path)
     try:
         repository = Repository(store)
@@ -46,14 +51,8 @@ def has_store(path: Path) -> bool:
         ) from error
 
 
-def _check_there(path: Path) -> None:
+def _check_place(path: Path) -> None:
     if path.is_dir():
         raise StoreIncompatible(
             f"{path} is a folder, and a store is one file", hint="Give the path of the file with --db or ASG_DB."
-        )
-    if not has_store(path):
-        raise StoreIncompatible(
-            f"There is no store at {path}",
-            hint="Check the path (--db or ASG_DB). The server makes the store when a client first starts it.",
-            path=str(path),
         )

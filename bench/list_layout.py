@@ -25,8 +25,8 @@ from typing import Any
 
 from asg_mcp.core.edits import apply_operation
 from asg_mcp.core.flat import flatten
-from asg_mcp.core.noderows import pack_node
-from asg_mcp.core.nodes import Branch, Entry, Hasher, Link, Stored
+from asg_mcp.core.noderows import pack_node, stored_as
+from asg_mcp.core.nodes import Branch, Entry, Hasher, Link
 from asg_mcp.core.operations import Op, Operation
 from asg_mcp.core.paths import END
 from asg_mcp.core.state import State
@@ -66,7 +66,7 @@ class Rows:
         self.number += 1
         self.bytes += len(data)
         link.row = 1 + self.number
-        node.stored = Stored(link.row, depth, node.items)
+        node.stored = stored_as(node, link.row, depth)
 
 
 class Counted:

@@ -44,28 +44,30 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises InvalidArgument; --help and --version print and leave by SystemExit.
     """
     options = argparse.Namespace(db="", agent="", json=False, run=serving.serve_or_tell)
-    return _parser().parse_args(arguments, options)
+    return parser().parse_args(arguments, options)
 
 
-def _parser() -> _Parser:
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
     # Suppressed defaults: an option may stand before or behind the command, and the later one counts.
     common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--db", metavar="FILE", help=f"the store file (default: {config.default_path()})")
-    common.add_argument("--json", action="store_true", help="answer with one JSON document on standard output")
+    answering = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    answering.add_argument("--json", action="store_true", help="answer with one JSON document on standard output")
     serving_options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     serving_options.add_argument("--agent", metavar="NAME", help="the agent recorded for calls that name none")
-    parser = _Parser(
+    program = _Parser(
         prog=config.PROGRAM,
-        parents=[common, serving_options],
+        parents=[common, answering, serving_options],
         description=f"{ABOUT} Without a command: serve MCP on standard input and output.",
         epilog=f"{EXIT_CODES}\n{VARIABLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"{config.PROGRAM} {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    program.add_argument("--version", action="version", version=f"{config.PROGRAM} {__version__}")
+    commands = program.add_subparsers(title="commands", metavar="COMMAND", dest="command")
 
-    def add(name: str, run: Command, text: str, *, parents: Sequence[_Parser] = ()) -> _Parser:
+    def add(name: str, run: Command, text: str, *, parents: Sequence[_Parser] = (answering,)) -> _Parser:
         command: _Parser = commands.add_parser(
             name,
             parents=[common, *parents],
@@ -84,7 +86,7 @@ def _parser() -> _Parser:
     add("doctor", health.doctor, "check the program, the store's surroundings and a server of its own")
     command = add("demo", demo.demo, "play the 2 AM incident through a real MCP client and server")
     command.add_argument("--keep", action="store_true", help="keep the store of the demo, to look around in it")
-    return parser
+    return program
 
 
 def _add_reading(add: Callable[[str, Command, str], _Parser]) -> None:

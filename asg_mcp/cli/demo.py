@@ -27,8 +27,9 @@ from asg_mcp.schemas.branch import DiffReply
 from asg_mcp.schemas.history import BlameReply
 from asg_mcp.server.selftest import Connection, Launch, ServerFault, connected
 
-ARGUMENT_CHARS_MAX = 72
+FIELD_CHARS_MAX = 60
 """Of each argument and each field of a reply that is shown."""
+COLUMNS_MAX = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,10 @@ class _Client:
         reply = await self.connection.call(call.tool, call.arguments)
         self.calls.append({"client": self.name, "tool": call.tool, "arguments": dict(call.arguments), "reply": reply})
         if not self.output.as_json:
-            self.output.hanging(4, (call.tool, STRONG), f"  {_shortened(call.arguments)}", first=("  →", LABEL))
-            self.output.hanging(4, (_shortened(reply), DIM), first=("  ←", LABEL))
+            self.output.hanging(
+                4, (call.tool, STRONG), f"  {_shortened(call.arguments)}", first=("  →", LABEL), width=COLUMNS_MAX
+            )
+            self.output.hanging(4, (_shortened(reply), DIM), first=("  ←", LABEL), width=COLUMNS_MAX)
         return reply
 
 
@@ -163,8 +166,10 @@ def _say_how_to_go_on(stage: _Stage, *, stays: bool) -> None:
 
 
 def _shortened(fields: Mapping[str, JsonValue]) -> str:
+    """The fields that say something, each cut where long."""
+    fields = {name: value for name, value in fields.items() if value not in ("", [], {}, False)}
     return "  ".join(f"{name}={_cut(json.dumps(value, ensure_ascii=False))}" for name, value in fields.items())
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= ARGUMENT_CHARS_MAX else f"{text[: ARGUMENT_CHARS_MAX - 1]}…"
+    return text if len(text) <= FIELD_CHARS_MAX else f"{text[: FIELD_CHARS_MAX - 1]}…"

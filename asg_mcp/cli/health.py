@@ -75,7 +75,7 @@ async def verify(output: Output, options: Namespace) -> int:
     if output.as_json:
         output.document({"ok": report.ok, "store": str(path), **asdict(report)})
         return 0 if report.ok else 1
-    counts = ", ".join(f"{count} {what}" for what, count in report.counts.items())
+    counts = ", ".join(f"{count} {what if count != 1 else what[:-1]}" for what, count in report.counts.items())
     if report.ok:
         output.line(("Verified", GOOD), f": {path} holds what was written ({counts}).")
         return 0
@@ -181,12 +181,12 @@ async def _health(repository: Repository) -> list[Check]:
 
 async def _read(repository: Repository) -> Check:
     """Read through all layers: a name, its commit, and the root of its state."""
-    refs = await repository.list_refs("", kind="", limit=1, cursor="")
+    refs = await repository.list_refs("", kind="all", limit=1, cursor="")
     if not refs.refs:
         return Check("reading", _BAD, "the store has no branch. Run verify, and restore a backup if it reports damage.")
     first = refs.refs[0]
     found = await repository.get(first.name, (), depth=0, max_bytes=1_024, cursor="")
-    text = f"{refs.total} branches and tags; {first.name} is at {found.commit.short}, root {found.object.short}"
+    text = f"branches and tags: {refs.total}; {first.name} is at {found.commit.short}, root {found.object.short}"
     return Check("reading", _FINE, text)
 
 

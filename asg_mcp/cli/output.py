@@ -78,13 +78,16 @@ class Output:
         for text in texts:
             self.line(text)
 
-    def hanging(self, indent: int, *pieces: Piece, first: Piece = "") -> None:
-        """Text indented by `indent` columns, with `first` in front of its first line; wrapped on a terminal alone."""
+    def hanging(self, indent: int, *pieces: Piece, first: Piece = "", width: int = 0) -> None:
+        """Text indented by `indent` columns, with `first` in front of its first line.
+
+        Wrapped at `width` columns or those of the terminal; on neither, one line stays one line, for grep.
+        """
         text = styled(*pieces)
-        width = max(self._out.width - indent, 20) if self._out.is_terminal else sys.maxsize
-        wrapped = text.wrap(self._out, width) if self._out.is_terminal else text.split("\n")
+        columns = min(filter(None, (width, self._out.width if self._out.is_terminal else 0)), default=0)
+        wrapped = text.wrap(self._out, max(columns - indent, 20)) if columns else text.split("\n")
         head = styled(first)
-        head.append(" " * max(indent - head.cell_len, 1 if head else indent))
+        head.append(" " * max(indent - head.cell_len, int(not head.plain.endswith(" ") and bool(head.plain))))
         for number, part in enumerate(wrapped or [Text()]):
             part.rstrip()
             self._out.print(head + part if not number else Text(" " * indent) + part, soft_wrap=True)

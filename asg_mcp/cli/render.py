@@ -62,7 +62,7 @@ def blame(output: Output, ref: str, items: Iterable[BlameItem]) -> None:
         if number:
             output.line()
         for item in group:
-            output.hanging(2, *_given(item, ref))
+            output.hanging(0, *_given(item, ref))
         chain(output, group[0])
 
 
@@ -81,15 +81,15 @@ def _given(item: BlameItem, ref: str) -> Iterator[Piece]:
 
 def chain(output: Output, item: Explained) -> None:
     """Who, what, when, why, how sure, on whose authority, what else, what was expected."""
-    output.field("who", (item.agent, STRONG), ("  the agent, as claimed", DIM))
-    output.field("", item.principal, ("  verified", DIM))
+    output.field("who", (item.agent, STRONG), (" (agent, as claimed)", DIM))
+    output.field("", item.principal, (" (principal, verified)", DIM))
     if item.client:
-        output.field("", item.client, ("  the program that called, as observed", DIM))
+        output.field("", item.client, (" (client, as observed)", DIM))
     if item.session:
-        output.field("", item.session, ("  session", DIM))
+        output.field("", item.session, (" (session)", DIM))
     output.field("what", (item.category, STRONG), f": {item.description}" if item.description else "")
     age = ago(item.at, datetime.now(UTC))
-    output.field("when", when(item.at), (f"  {age}" if age else "", DIM))
+    output.field("when", when(item.at), (f" ({age})" if age else "", DIM))
     for label, text in _reasons(item):
         output.field(label, text)
     output.field("commit", (item.commit, WARN))

@@ -13,7 +13,7 @@ from typing import Any
 
 from asg_mcp import __version__, config
 from asg_mcp.app import has_store, open_repository
-from asg_mcp.cli.output import STRONG, Output
+from asg_mcp.cli.output import LABEL, STRONG, Output
 from asg_mcp.core.intents import check_name
 from asg_mcp.server.mcp import ServerOptions, build_server
 from asg_mcp.server.stdio import serve_stdio
@@ -21,6 +21,7 @@ from asg_mcp.tools.catalogue import CATALOGUE
 
 SERVER_KEY = "asg"
 """What the examples call the server in a client's configuration."""
+_LABEL_WIDTH = 16
 
 
 async def serve_or_tell(output: Output, options: Namespace) -> int:
@@ -79,19 +80,20 @@ def tell(output: Output, options: Namespace) -> None:
             }
         )
         return
-    program = shlex.join(config.launcher()) if len(config.launcher()) > 1 else config.PROGRAM
+    program = shlex.join(config.launcher())
     output.line((f"{config.PROGRAM} {__version__}", STRONG), ": versioned, blameable state for AI agents.")
     output.line("An MCP client starts this program and talks to it on standard input and output.")
     output.line()
-    output.field("store", str(path), "" if exists else " (made when a client first starts the server)")
-    output.field("Claude Code", add_to_claude_code)
-    output.field("Claude", f"Desktop, in claude_desktop_config.json: {json.dumps(configuration, ensure_ascii=False)}")
-    output.field("Cursor", "the same in ~/.cursor/mcp.json")
-    output.line()
-    for label, commands in (
-        ("try it", ("demo",)),
-        ("look", ("get", "log", "blame", "diff", "branches")),
-        ("check", ("verify", "doctor")),
-        ("more", ("--help",)),
+    for label, text in (
+        ("store", f"{path}{'' if exists else ' (made when a client first starts the server)'}"),
+        ("Claude Code", add_to_claude_code),
+        ("Claude Desktop", f"claude_desktop_config.json: {json.dumps(configuration, ensure_ascii=False)}"),
+        ("Cursor", "the same in ~/.cursor/mcp.json"),
+        ("", ""),
+        ("try it", f"{program} demo"),
+        ("look into it", f"{program} get, log, blame, diff, branches"),
+        ("check it", f"{program} verify, doctor"),
+        ("all options", f"{program} --help"),
     ):
-        output.field(label, f"{program} {' | '.join(commands)}")
+        # Never wrapped: these lines are there to be copied.
+        output.line((f"  {label:<{_LABEL_WIDTH}}", LABEL) if label else "", text)

@@ -84,7 +84,9 @@ def common_run(a: Tree, at_a: int, b: Tree, at_b: int, most: int) -> int:
     while run < most:
         nodes_a, leaf_a, in_a = _nodes_at(a, at_a + run)
         nodes_b, leaf_b, in_b = _nodes_at(b, at_b + run)
-        skip = max((nodes_a[same] for same in nodes_a.keys() & nodes_b.keys() if nodes_a[same] <= most - run), default=0)
+        skip = max(
+            (nodes_a[same] for same in nodes_a.keys() & nodes_b.keys() if nodes_a[same] <= most - run), default=0
+        )
         if not skip:
             bound = min(len(leaf_a.items) - in_a, len(leaf_b.items) - in_b, most - run)
             skip = _common(leaf_a.items, in_a, leaf_b.items, in_b, bound)
@@ -220,5 +222,3 @@ def _list_differences(a: State, b: State, old: Spot, new: Spot) -> Iterator[Diff
         else:
             for delta in _deltas(a, b, after.tokens, before, after):
                 yield from _typed(a, b, delta)
-
-

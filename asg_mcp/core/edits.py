@@ -178,15 +178,18 @@ def _test(state: State, path: Tokens, value: Sequence[Entry]) -> Edited:
     place = state.locate(path)
     if isinstance(place, Gap):
         raise TestFailed(
-            f"The test of {shown} failed: it does not exist", hint="Read the path again; nothing was written.", path=shown
+            f"The test of {shown} failed: it does not exist",
+            hint="Read the path again; nothing was written.",
+            path=shown,
         )
     found = relative(list(state.tree.entries(place.rank, place.end)), place.entry.key)
     if not same_content(found, value):
+        plain = found[0].kind == SCALAR and type(found[0].value) is not Blob
         raise TestFailed(
             f"The test of {shown} failed: it holds another value",
             hint="Read the path again; nothing was written.",
             path=shown,
-            found=found[0].value if found[0].kind == SCALAR and type(found[0].value) is not Blob else state.type_name(place),
+            found=found[0].value if plain else f"({state.type_name(place)})",
         )
     return Edited(state, 0, path)
 

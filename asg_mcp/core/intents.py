@@ -70,6 +70,8 @@ class Intent:
         _check_text(self.reasoning, "reasoning", REASONING_BYTES_MAX)
         if self.confidence is not None and not 0.0 <= self.confidence <= 1.0:
             raise InvalidArgument(f"confidence {self.confidence} is outside 0 to 1", hint="Give 0.73 for 73 percent.")
+        if self.confidence is not None:
+            object.__setattr__(self, "confidence", float(self.confidence))  # 1 and 1.0 are one confidence
         if len(self.tags) > TAGS_MAX:
             raise LimitExceeded(
                 f"There are {len(self.tags)} tags; at most {TAGS_MAX} are allowed",

@@ -38,15 +38,15 @@ NAME_BYTES_MAX = 200
 LEAF_ENTRIES_MIN = 8
 LEAF_ENTRIES_MAX = 64
 LEAF_BOUNDARY_ONE_IN = 16
-"""A leaf closes at an entry whose level hash says so (one in 16) once it holds 8, and at 64 in any case: about 24 a leaf."""
+"""A leaf closes at an entry whose level hash says so (one in 16) once it holds 8, and at 64 in any case: about 24."""
 BRANCH_ENTRIES_MIN = 8
 BRANCH_ENTRIES_MAX = 64
 BRANCH_BOUNDARY_ONE_IN = 16
-"""The same for the nodes above: a stored delta holds the changed link alone, so wide nodes cost hashing and no bytes."""
+"""The same for the nodes above: a stored delta holds the changed link alone, so wide nodes cost no bytes."""
 
 # --- storage ----------------------------------------------------------------
 DELTA_DEPTH_MAX = 16
-"""A stored node is at most this many delta rows away from a full one (bytes against a cold read: research figures in ARCHITECTURE.md)."""
+"""A stored node is at most this many delta rows away from a full one: bytes against the time of a cold read."""
 NODE_CACHE_BYTES_MAX = 64 * 1_024 * 1_024
 COMMIT_CACHE_BYTES_MAX = 16 * 1_024 * 1_024
 VALUE_CACHE_BYTES_MAX = 16 * 1_024 * 1_024
@@ -88,4 +88,4 @@ LINE_BYTES_MAX = 32 * 1_024 * 1_024
 PENDING_BYTES_MAX = 256 * 1_024 * 1_024
 """Requests being worked on and replies not yet read by the client, on one stdio connection; more are refused."""
 DRAIN_SECONDS_MAX = 35.0
-"""How long pending calls may take to finish once the client is gone: a write may wait LOCK_WAIT_SECONDS_MAX for its turn."""
+"""How long pending calls may finish once the client is gone: a write may wait LOCK_WAIT_SECONDS_MAX for its turn."""

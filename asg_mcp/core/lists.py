@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Hashable, Sequence
 
 EXACT_CELLS_MAX = 10_000
-"""Up to this size (100 by 100) what lies between head and tail is aligned by the table at once, which keeps the most."""
+"""Up to this size (100 by 100) what lies between head and tail is aligned by the table, which keeps the most."""
 TABLE_CELLS_MAX = 250_000
 """A gap without such elements gets a table up to this size (500 by 500); in a larger one nothing is matched."""
 CELLS_MAX = 4_000_000

@@ -63,7 +63,7 @@ def _settle(base: State, ours: State, theirs: State, delta: Delta) -> Operation 
             return Clash(blocked, "container")
         if delta.new is None:
             return None
-        return Operation(Op.SET, tokens, theirs.value(delta.new)) if delta.old is None else Clash(tokens, _rule(delta))
+        return Operation(Op.SET, tokens, theirs.value(delta.new)) if delta.old is None else Clash(tokens, _rule(delta, None))
     same_as_base = delta.old is not None and base.object(delta.old) == ours.object(here)
     same_as_theirs = delta.new is not None and theirs.object(delta.new) == ours.object(here)
     if same_as_theirs:
@@ -80,7 +80,7 @@ def _settle(base: State, ours: State, theirs: State, delta: Delta) -> Operation 
         except _Unaligned:
             return Clash(tokens, "list")
         return Operation(Op.SET, tokens, merged)
-    return Clash(tokens, _rule(delta))
+    return Clash(tokens, _rule(delta, here))
 
 
 def _blocked(base: State, gap: Gap) -> Tokens | None:
@@ -94,8 +94,8 @@ def _blocked(base: State, gap: Gap) -> Tokens | None:
     return None
 
 
-def _rule(delta: Delta) -> str:
-    kinds = {side.entry.kind for side in (delta.old, delta.new) if side is not None}
+def _rule(delta: Delta, here: Spot | None) -> str:
+    kinds = {side.entry.kind for side in (delta.old, delta.new, here) if side is not None}
     return "scalar" if kinds <= {SCALAR} else "container"
 
 

@@ -7,10 +7,15 @@ A row is a list whose first item says what follows:
     [2, base row, depth, start, removed, entry…]  a leaf as one splice of another
     [3, base row, depth, start, removed, height, digests, link…]   a branch likewise
     [4, base row, depth, start, height, digests, (row, newest)…]   links that differ in these alone
+    [5, full row, height, positions, digests, (row, newest)…]      the same, anywhere in the last full row
+
+The last is written where a chain of deltas would grow too long: it begins the
+next one without repeating the keys.
 
 An entry takes five items (shared, suffix, kind, value, origin) and a link six
 (row, shared, suffix, count, elements, level·newest): `shared` characters of the
-key before it, then `suffix`. Ids of values are not stored: they are made from
+key before it, then `suffix`; the key before the first of a leaf's splice is that
+which stands at its start in the base. Ids of values are not stored: they are made from
 the value when a hash is needed. None of this is hashed, so it may change with
 the database's layout.
 """
@@ -26,7 +31,7 @@ from asg_mcp.core.nodes import LEVEL_MAX, SCALAR, Blob, Branch, Entry, Leaf, Lin
 from asg_mcp.core.values import encode
 from asg_mcp.errors import StoreCorrupt
 
-_LEAF, _BRANCH, _LEAF_DELTA, _BRANCH_DELTA, _BRANCH_PATCH = range(5)
+_LEAF, _BRANCH, _LEAF_DELTA, _BRANCH_DELTA, _BRANCH_PATCH, _BRANCH_RENEWAL = range(6)
 _BLOB = 3
 _LEVELS = LEVEL_MAX + 1
 _NO_CID = b"\x00"
@@ -38,8 +43,11 @@ Rows = list[Any]
 def pack_node(node: Node) -> tuple[bytes, int]:
     """The row of a node whose children are all stored, and the depth of its delta chain (0: complete)."""
     base = node.stored
-    if base is None or not base.row or base.depth >= DELTA_DEPTH_MAX:
+    if base is None or not base.row:
         return _pack_full(node), 0
+    if base.depth >= DELTA_DEPTH_MAX:
+        renewal = _pack_renewal(node, base.full)
+        return (_pack_full(node), 0) if renewal is None else (renewal, 1)
     delta = _pack_delta(node, base)
     return (_pack_full(node), 0) if delta is None else (delta, base.depth + 1)
 
@@ -60,7 +68,7 @@ def _pack_delta(node: Node, base: Stored) -> bytes | None:
         come = node.items[start : len(node.items) - tail]
         if len(come) * 2 > len(node.items):
             return None
-        return encode([_LEAF_DELTA, *head, removed, *pack_entries(come)])
+        return encode([_LEAF_DELTA, *head, removed, *pack_entries(come, _key_at(base.items, start))])
     assert type(node) is Branch, "BUG: a node is a leaf or a branch"
     links = node.items[start : len(node.items) - tail]
     if len(links) * 2 > len(node.items):
@@ -69,6 +77,32 @@ def _pack_delta(node: Node, base: Stored) -> bytes | None:
         pairs = [part for link in links for part in (link.row, link.newest)]
         return encode([_BRANCH_PATCH, *head, node.height, _digests(links), *pairs])
     return encode([_BRANCH_DELTA, *head, removed, node.height, _digests(links), *_pack_links(links)])
+
+
+def _pack_renewal(node: Node, full: Stored | None) -> bytes | None:
+    """A branch as what differs from the last full row; None where it has other links."""
+    if full is None or type(node) is not Branch or len(node.items) != len(full.items):
+        return None
+    changed = [number for number, link in enumerate(node.items) if link.row != full.items[number].row]
+    if not all(_alike(full.items[number], node.items[number]) for number in changed):
+        return None
+    links = [node.items[number] for number in changed]
+    pairs = [part for link in links for part in (link.row, link.newest)]
+    return encode([_BRANCH_RENEWAL, full.row, node.height, changed, _digests(links), *pairs])
+
+
+def stored_as(node: Node, row: int, depth: int) -> Stored:
+    """What is known of a node once it has its row; `depth` is that which `pack_node` gave."""
+    return _stored(row, depth, node.items, node.stored if depth and type(node) is Branch else None)
+
+
+def _stored(row: int, depth: int, items: Sequence[Any], base: Stored | None) -> Stored:
+    """With the full row at the end of the chain, which is the base or is known to it. Leaves need none."""
+    return Stored(row, depth, items, base.full or base if base is not None else None)
+
+
+def _key_at(entries: Sequence[Entry], start: int) -> str:
+    return entries[min(start, len(entries) - 1)].key
 
 
 def _kept(old: Sequence[Any], new: Sequence[Any]) -> tuple[int, int]:
@@ -101,10 +135,9 @@ def _shared(left: str, right: str) -> int:
     return count
 
 
-def pack_entries(entries: Sequence[Entry]) -> Rows:
-    """Entries as a flat list, five items each; their blobs are stored already."""
+def pack_entries(entries: Sequence[Entry], before: str = "") -> Rows:
+    """Entries as a flat list, five items each; their blobs are stored already. `before` is the key before the first."""
     out: Rows = []
-    before = ""
     for entry in entries:
         key, kind, value = entry.key, entry.kind, entry.value
         if type(value) is Blob:
@@ -115,10 +148,9 @@ def pack_entries(entries: Sequence[Entry]) -> Rows:
     return out
 
 
-def unpack_entries(parts: Rows) -> list[Entry]:
-    """The entries of such a list."""
+def unpack_entries(parts: Rows, key: str = "") -> list[Entry]:
+    """The entries of such a list. `key` is the one before the first."""
     out: list[Entry] = []
-    key = ""
     for at in range(0, len(parts), 5):
         shared, suffix, kind, value, origin = parts[at : at + 5]
         key = key[:shared] + suffix
@@ -173,28 +205,31 @@ def _unpack(row: int, parts: Rows, load: Callable[[int], Node]) -> Node:
     if tag == _BRANCH:
         links = _unpack_links(parts[2], parts[3:])
         return Branch(parts[1], links, Stored(row, 0, links))
-    base_row, depth, start = parts[1:4]
-    base = load(base_row)
+    base = load(parts[1])
+    if tag == _BRANCH_RENEWAL and type(base) is Branch:
+        links = _patched(base.items, parts[3], parts[4], parts[5:])
+        return Branch(parts[2], links, _stored(row, 1, links, base.stored))
+    depth, start = parts[2:4]
     if tag == _LEAF_DELTA and type(base) is Leaf:
-        entries = [*base.items[:start], *unpack_entries(parts[5:]), *base.items[start + parts[4] :]]
+        entries = [*base.items[:start], *unpack_entries(parts[5:], _key_at(base.items, start)), *base.items[start + parts[4] :]]
         return Leaf(entries, Stored(row, depth, entries))
     if tag == _BRANCH_DELTA and type(base) is Branch:
         come = _unpack_links(parts[6], parts[7:])
         links = [*base.items[:start], *come, *base.items[start + parts[4] :]]
-        return Branch(parts[5], links, Stored(row, depth, links))
+        return Branch(parts[5], links, _stored(row, depth, links, base.stored))
     if tag != _BRANCH_PATCH or type(base) is not Branch:
         raise ValueError(f"unknown tag {tag}, or a base of another kind")
-    links = _patched(base.items, start, parts[5], parts[6:])
-    return Branch(parts[4], links, Stored(row, depth, links))
+    links = _patched(base.items, range(start, start + len(parts[6:]) // 2), parts[5], parts[6:])
+    return Branch(parts[4], links, _stored(row, depth, links, base.stored))
 
 
-def _patched(base: Sequence[Link], start: int, digests: bytes, pairs: Rows) -> list[Link]:
-    """Links that differ from those of the base in id, row and newest alone."""
+def _patched(base: Sequence[Link], positions: Sequence[int], digests: bytes, pairs: Rows) -> list[Link]:
+    """The links of the base, those at the positions with other ids, rows and newest."""
     links = list(base)
-    for number in range(len(pairs) // 2):
-        old = links[start + number]
+    for number, position in enumerate(positions):
+        old = links[position]
         digest = digests[len(_NO_CID) + number * DIGEST_BYTES :][:DIGEST_BYTES]
         row, newest = pairs[2 * number : 2 * number + 2]
         node_id = NodeId.from_digest(digest)
-        links[start + number] = Link(node_id, row, old.last_key, old.count, old.elements, old.level, newest)
+        links[position] = Link(node_id, row, old.last_key, old.count, old.elements, old.level, newest)
     return links

@@ -105,13 +105,15 @@ class Link:
 class Stored:
     """A stored node: its row, the depth of its delta chain, and its items."""
 
-    __slots__ = ("depth", "items", "row")
+    __slots__ = ("depth", "full", "items", "row")
 
-    def __init__(self, row: int, depth: int, items: Sequence[Any]) -> None:
+    def __init__(self, row: int, depth: int, items: Sequence[Any], full: Stored | None = None) -> None:
         self.row = row
         self.depth = depth
         """How many delta rows lie between this row and a full one."""
         self.items = items
+        self.full = full
+        """The full row at the end of a branch's delta chain; None for a full row, and for a leaf."""
 
 
 @final

@@ -11,6 +11,8 @@ from asg_mcp.core.values import JsonValue
 
 
 class Op(StrEnum):
+    """What an operation does at its path."""
+
     SET = "set"
     """The value at the path becomes this one; missing parents are made as maps."""
     DELETE = "delete"
@@ -20,13 +22,13 @@ class Op(StrEnum):
     INSERT = "insert"
     """The value becomes the element at this position of a list; later ones move up."""
     MOVE = "move"
-    """What is at `source` goes to the path, with its blame."""
+    """What is at `source` goes to the path: this commit changes both; inside one list the element keeps its blame."""
     TEST = "test"
     """The value at the path must equal this one, or the whole transaction is refused."""
 
 
 class Absent:
-    """The type of ABSENT, the side of a change where there is nothing. (None is a stored null.)"""
+    """The type of ABSENT, the side of a change where there is nothing; None is a stored null."""
 
     _instance: Absent | None = None
 

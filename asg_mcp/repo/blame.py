@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 
 from asg_mcp.core.ids import CommitId
 from asg_mcp.core.nodes import SCALAR
@@ -19,9 +19,7 @@ VALUE_ENTRIES_MAX = 50
 """A container with more entries is shown by its type alone: get reads it."""
 
 
-def blame(
-    view: View, ref: str, path: Tokens, *, depth: int, history: bool, limit: int, cursor: str
-) -> BlameResult:
+def blame(view: View, ref: str, path: Tokens, *, depth: int, history: bool, limit: int, cursor: str) -> BlameResult:
     """Who last changed a path and every field below it, or who deleted it; with `history`, every change of it.
 
     Raises PathNotFound when the path never existed in the ref's history.
@@ -97,5 +95,5 @@ def log(view: View, ref: str, path: Tokens, *, limit: int, cursor: str) -> LogRe
         ref=ref,
         commits=commits,
         next_cursor=cursors.make("log", asked, [row.seq, following]) if more else "",
-        clock_anomaly=any(later.at < earlier.at for later, earlier in zip(commits, commits[1:], strict=False)),
+        clock_anomaly=any(later.at < earlier.at for later, earlier in pairwise(commits)),
     )

@@ -78,6 +78,12 @@ class Graph:
                     return None
             return seq
 
+    def forget(self) -> None:
+        """Drop everything: it is read again when it is needed."""
+        with self._lock:
+            del self._first[1:], self._second[1:]
+            self._kept.clear()
+
     def _read_on(self, reader: Reader, seq: int) -> None:
         known = len(self._first) - 1
         if seq <= known:

@@ -12,7 +12,7 @@ from asg_mcp.core.ids import parse_prefix
 from asg_mcp.core.intents import check_name
 from asg_mcp.core.nodes import SCALAR, Hasher
 from asg_mcp.core.operations import ABSENT, Op, Operation
-from asg_mcp.core.paths import Tokens, format_path
+from asg_mcp.core.paths import APPEND, Tokens, format_path
 from asg_mcp.core.state import Gap, Spot, State
 from asg_mcp.errors import HeadMoved, ObjectChanged, RequestReused
 from asg_mcp.repo.graph import is_ancestor
@@ -99,7 +99,8 @@ def _changed(before: State, after: State, path: Tokens, operation: Operation) ->
     old, new = before.locate(path), after.locate(path)
     if type(old) is not type(new):
         return path
-    elements = _list_ancestors(before, path if operation.op is not Op.APPEND else ())
+    # `-` names the end of a list, whatever others put there: only the lists around that one count.
+    elements = _list_ancestors(before, path[:-1] if path[-1:] == (APPEND,) else path)
     for tokens in elements:
         # An index means another element once the list has lost or gained some.
         there, here = before.locate(tokens), after.locate(tokens)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from jsonpath import JSONPath, JSONPathEnvironment, JSONPathMatch, NodeList
 from jsonpath.exceptions import JSONPathError
-from jsonpath.filter import UNDEFINED, BaseExpression, FilterContext, RelativeFilterQuery, RootFilterQuery
+from jsonpath.filter import UNDEFINED, BaseExpression, RelativeFilterQuery, RootFilterQuery
 from jsonpath.function_extensions import ExpressionType, FilterFunction
 from jsonpath.parse import Parser
+from jsonpath.selectors import FilterContext
 from jsonpath.stream import TokenStream
 from jsonpath.token import TOKEN_LG, TOKEN_SELF
 
@@ -19,6 +20,8 @@ from asg_mcp.errors import InvalidArgument, InvalidInput, LimitExceeded
 from asg_mcp.repo.patterns import Span, compile_pattern
 
 _HINT = "mode jsonpath takes RFC 9535, such as $.users[?@.age > 30].name or $..status; mode text takes plain text."
+_CHILDREN = 4
+"""Children of a container that are looked at in one step."""
 _STEP_CHARS = 256
 """Characters of text that are compared or searched as one step."""
 
@@ -40,6 +43,10 @@ class Meter:
                 max=JSONPATH_STEPS_MAX,
             )
 
+    def visit(self, value: object) -> None:
+        """Take the steps of one node: whoever comes to a container looks at its children, chosen or not."""
+        self.take(1 + len(value) // _CHILDREN if isinstance(value, dict | list) else 1)
+
 
 class _Match(JSONPathMatch):
     """A node; making one is a step. The normalized path as text is not made: `parts` says the same."""
@@ -48,7 +55,7 @@ class _Match(JSONPathMatch):
 
     def new_child(self, obj: object, key: int | str) -> _Match:
         context = self.filter_context()
-        context["meter"].take()
+        context["meter"].visit(obj)
         return _Match(filter_context=context, obj=obj, parent=self, parts=(*self.parts, key), path="", root=self.root)
 
     def add_child(self, *children: JSONPathMatch) -> None:
@@ -61,6 +68,7 @@ class _Query(JSONPath):
     def finditer(self, data: Any, *, filter_context: Mapping[str, Any] | None = None) -> Iterable[JSONPathMatch]:
         assert filter_context is not None, "BUG: evaluation has a context"
         root = filter_context["root"]
+        filter_context["meter"].visit(data)
         nodes: Iterable[JSONPathMatch] = [
             _Match(filter_context=filter_context, obj=data, parent=None, path="", parts=(), root=root)
         ]
@@ -75,7 +83,8 @@ class _Relative(RelativeFilterQuery):
     __slots__ = ()
 
     def evaluate(self, context: FilterContext) -> NodeList:
-        return NodeList(self.path.finditer(context.current, filter_context=context.extra_context))
+        current: Any = context.current
+        return NodeList(self.path.finditer(current, filter_context=context.extra_context))
 
 
 class _Parser(Parser):
@@ -93,7 +102,7 @@ class _Parser(Parser):
 class _Pattern(FilterFunction):
     """The functions match and search. As RFC 9535 has it, a bad pattern matches nothing."""
 
-    arg_types = [ExpressionType.VALUE, ExpressionType.VALUE]
+    arg_types: ClassVar = [ExpressionType.VALUE, ExpressionType.VALUE]
     return_type = ExpressionType.LOGICAL
 
     def __init__(self, meter: Meter, *, whole: bool) -> None:
@@ -202,7 +211,9 @@ class Expression:
             for token in environment.lexer.tokenize(text):
                 if token.kind == TOKEN_LG:
                     raise _invalid(text, "<> is no operator of RFC 9535; use !=", token.index)
-            self._query = _Query(env=environment, segments=environment.compile(text).segments)
+            compiled = environment.compile(text)
+            assert isinstance(compiled, JSONPath), "BUG: RFC 9535 has no unions of queries"
+            self._query = _Query(env=environment, segments=compiled.segments)
         except JSONPathError as error:
             index = None if error.token is None else error.token.index
             raise _invalid(text, str(error.message), index) from None

@@ -8,8 +8,8 @@ from typing import Any
 from asg_mcp.core.commits import Header, RecordedOperation, body_id, operations_id
 from asg_mcp.core.ids import Id, NodeId
 from asg_mcp.core.intents import Author, Category
-from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.noderows import pack_entries, unpack_entries
+from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.operations import Op
 from asg_mcp.core.paths import Tokens, list_index, parse_path
 from asg_mcp.core.times import format_time

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asg_mcp.core.refs import REF_BYTES_MAX
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.repo import cursors
 from asg_mcp.repo.graph import Graph

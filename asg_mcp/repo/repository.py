@@ -46,6 +46,7 @@ class Repository:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._graph = Graph()
+        store.on_forget(self._graph.forget)
 
     async def create(self) -> None:
         """Make the first commit and the default branch, if the store has none."""

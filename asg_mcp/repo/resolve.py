@@ -5,7 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from asg_mcp.core.ids import is_prefix
-from asg_mcp.core.limits import NEAREST_MAX, NAME_BYTES_MAX
+from asg_mcp.core.limits import NAME_BYTES_MAX, NEAREST_MAX
+from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.refs import Revision, parse_revision
 from asg_mcp.core.state import State
 from asg_mcp.core.times import parse_time
@@ -13,7 +14,6 @@ from asg_mcp.core.tree import Tree
 from asg_mcp.errors import AmbiguousPrefix, CommitNotFound, HandleNotFound, RefNotFound
 from asg_mcp.repo.graph import Graph
 from asg_mcp.storage.base import CommitRow, Reader, TermKind
-from asg_mcp.core.nodes import Hasher
 
 _NAMES_LOOKED_AT_MAX = 1_000
 _EVENTS_PAGE = 200
@@ -110,5 +110,3 @@ def state_at(reader: Reader, hasher: Hasher, row: CommitRow) -> State:
     assert row.root_row, "BUG: the tree of every commit is stored"
     node = reader.load(row.root_row)
     return State(Tree(reader, hasher, hasher.link_to(node, hasher.node_id(node), row.root_row)))
-
-

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Category
-from asg_mcp.core.operations import ABSENT, Absent
+from asg_mcp.core.operations import Absent
 from asg_mcp.core.paths import Tokens
 from asg_mcp.core.values import JsonValue
 
@@ -68,6 +68,8 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class GetResult:
+    """A value or subtree, and who last changed it."""
+
     ref: str
     commit: CommitId
     path: Tokens
@@ -85,6 +87,8 @@ class GetResult:
 
 @dataclass(frozen=True, slots=True)
 class Match:
+    """One place that a search found."""
+
     path: Tokens
     value: JsonValue | Absent
     """The scalar found, or ABSENT where a container's key matched."""
@@ -95,6 +99,8 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
+    """One page of what a search found."""
+
     ref: str
     commit: CommitId
     matches: tuple[Match, ...]
@@ -105,6 +111,8 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class RefInfo:
+    """A branch or tag and the commit it names."""
+
     name: str
     kind: str
     """branch or tag"""
@@ -119,6 +127,8 @@ class RefInfo:
 
 @dataclass(frozen=True, slots=True)
 class RefList:
+    """One page of refs."""
+
     refs: tuple[RefInfo, ...]
     total: int
     next_cursor: str
@@ -139,6 +149,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DiffResult:
+    """One page of typed changes between two commits."""
+
     ref_a: str
     ref_b: str
     commit_a: CommitId
@@ -149,6 +161,8 @@ class DiffResult:
 
 @dataclass(frozen=True, slots=True)
 class LogResult:
+    """One page of history, newest first."""
+
     ref: str
     commits: tuple[CommitInfo, ...]
     next_cursor: str
@@ -157,6 +171,8 @@ class LogResult:
 
 @dataclass(frozen=True, slots=True)
 class BlameEntry:
+    """A path and the commit that last changed it."""
+
     path: Tokens
     value: JsonValue | Absent
     """The value that the commit gave the path; ABSENT when it deleted it."""
@@ -167,6 +183,8 @@ class BlameEntry:
 
 @dataclass(frozen=True, slots=True)
 class BlameResult:
+    """One page of blame."""
+
     ref: str
     commit: CommitId
     path: Tokens
@@ -178,6 +196,8 @@ class BlameResult:
 
 @dataclass(frozen=True, slots=True)
 class Group:
+    """One group of a query and its count."""
+
     key: Mapping[str, JsonValue]
     count: int
     first_at: str
@@ -186,6 +206,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class AgentInfo:
+    """What one agent did, as far as the filters let it be seen."""
+
     agent: str
     commits: int
     principals: tuple[str, ...]
@@ -208,6 +230,8 @@ class StateItem:
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
+    """One page of a query: items, or groups."""
+
     ref: str
     items: tuple[CommitInfo | AgentInfo | StateItem, ...]
     groups: tuple[Group, ...]
@@ -217,6 +241,8 @@ class QueryResult:
 
 @dataclass(frozen=True, slots=True)
 class RevertResult:
+    """What a revert did, would do, or could not decide."""
+
     ref: str
     commit: CommitId | None
     """None when there were conflicts, in a preview, or when nothing was left to undo."""
@@ -229,5 +255,3 @@ class RevertResult:
     object: Id | None = None
     rebased: bool = False
     replayed: bool = False
-
-

@@ -54,7 +54,9 @@ def check_request(request: RevertRequest) -> None:
         raise InvalidArgument("since goes with agent or session", hint="Leave it out, or name the agent.")
 
 
-def revert(writer: Writer, view: View, request: RevertRequest, intent: Intent, author: Author, guard: Guard) -> RevertResult:
+def revert(
+    writer: Writer, view: View, request: RevertRequest, intent: Intent, author: Author, guard: Guard
+) -> RevertResult:
     """Undo commits, all by an agent or session, or restore a path; conflicts are answered as data.
 
     Nothing is written in a preview, when there are unsettled conflicts, or when nothing is left to undo.
@@ -94,8 +96,9 @@ def revert(writer: Writer, view: View, request: RevertRequest, intent: Intent, a
     if plan.conflicts or settled or not operations:
         return replace(result, object=object_at(state, at))
     edited = apply_all(state, operations, view.hasher, writer.last_seq() + 1)
+    result = replace(result, changed=edited.changed, object=object_at(edited.state, at))
     commit = write_commit(writer, view.hasher, ref, head, edited, intent, author)
-    result = replace(result, commit=commit.id, changed=edited.changed, object=object_at(edited.state, at))
+    result = replace(result, commit=commit.id)
     remember(writer, author.principal, guard.request_id, asked, _memory(result))
     return result
 
@@ -185,9 +188,10 @@ def _commits(view: View, head: CommitRow, request: RevertRequest) -> list[Commit
     if not request.commits:
         found = list(_by_author(view, head, request))
         if not found:
+            since = f" since {request.since}" if request.since else ""
             who = f"agent {request.agent!r}" if request.agent else f"session {request.session!r}"
             raise NotFound(
-                f"No commit of {who} is in the history of {request.ref}" + (f" since {request.since}" if request.since else ""),
+                f"No commit of {who}{since} is in the history of {request.ref}",
                 hint="asg_query with target agents lists who wrote.",
             )
         return found
@@ -195,7 +199,9 @@ def _commits(view: View, head: CommitRow, request: RevertRequest) -> list[Commit
     for text in request.commits:
         row = view.resolve(text)
         if row.seq not in reach:
-            raise NotFound(f"{text} is not in the history of {request.ref}", hint="Name the branch that holds it as ref.")
+            raise NotFound(
+                f"{text} is not in the history of {request.ref}", hint="Name the branch that holds it as ref."
+            )
         if not row.parents:
             raise InvalidArgument(f"{text} is the first commit, and there is nothing before it", hint="Set / to {}.")
         rows[row.seq] = row
@@ -235,7 +241,15 @@ def _by_author(view: View, head: CommitRow, request: RevertRequest) -> Iterator[
 
 
 def _memory(result: RevertResult) -> list[Any]:
-    return [result.ref, result.commit, result.parent, list(result.reverted), result.changed, result.object, result.rebased]
+    return [
+        result.ref,
+        result.commit,
+        result.parent,
+        list(result.reverted),
+        result.changed,
+        result.object,
+        result.rebased,
+    ]
 
 
 def _recalled(answer: list[Any]) -> RevertResult:

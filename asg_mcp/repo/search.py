@@ -50,9 +50,9 @@ def search(
 
     mode "text": map keys and scalars that contain the text, whatever its case; a number, true, false and null are
     taken as JSON writes them. mode "regex": the same with an RE2 pattern. Both give one match a path, in path order,
-    `on` "key" where the key (also) matches; the key of `prefix` itself is not looked at. A page ends at SCAN_ENTRIES_MAX
-    entries, empty if need be. mode "jsonpath": the nodes that an RFC 9535 expression selects, in its order, each
-    once, "$" being what is at `prefix`; a container has no value in the match.
+    `on` "key" where the key (also) matches; the key of `prefix` itself is not looked at. A page ends at
+    SCAN_ENTRIES_MAX entries, empty if need be. mode "jsonpath": the nodes that an RFC 9535 expression selects, in
+    its order, each once, "$" being what is at `prefix`; a container has no value in the match.
 
     Erased values are passed over. Raises InvalidArgument (mode, pattern, expression), InvalidCursor, LimitExceeded
     (a long text; for jsonpath too much below the prefix), and what `resolve_ref` and `State.spot` raise.

@@ -44,11 +44,12 @@ def _reaches(row: CommitRow) -> Iterator[tuple[Tokens, Tokens]]:
 
 
 def _differs(reader: Reader, hasher: Hasher, row: CommitRow, path: Tokens) -> bool:
-    if not row.parents:
-        return True
-    before = state_at(reader, hasher, reader.commit(row.parents[0]))
     after = state_at(reader, hasher, row)
-    old, new = before.locate(path), after.locate(path)
+    new = after.locate(path)
+    if not row.parents:
+        return not isinstance(new, Gap)
+    before = state_at(reader, hasher, reader.commit(row.parents[0]))
+    old = before.locate(path)
     if isinstance(old, Gap) or isinstance(new, Gap):
         return type(old) is not type(new)
     return before.object(old) != after.object(new)

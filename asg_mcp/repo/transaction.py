@@ -13,8 +13,8 @@ from asg_mcp.core.flat import flatten
 from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.limits import COMMIT_BYTES_MAX, OPERATIONS_MAX
-from asg_mcp.core.nodes import Blob, Branch, Entry, Hasher, Leaf, Link, Node, Stored
-from asg_mcp.core.noderows import pack_node
+from asg_mcp.core.noderows import pack_node, stored_as
+from asg_mcp.core.nodes import Blob, Branch, Entry, Hasher, Leaf, Link, Node
 from asg_mcp.core.operations import Absent, Op, Operation
 from asg_mcp.core.paths import Tokens, format_path
 from asg_mcp.core.state import Gap, State
@@ -45,7 +45,7 @@ class Request:
 def checked_operations(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     """The operations with values that may be stored.
 
-    Raises what `values.checked` raises, InvalidArgument, LimitExceeded, and Forbidden for paths that have tools of their own.
+    Raises what `values.checked` raises, LimitExceeded, and Forbidden for paths that have tools of their own.
     """
     if len(operations) > OPERATIONS_MAX:
         raise LimitExceeded(
@@ -103,7 +103,7 @@ def run(writer: Writer, hasher: Hasher, request: Request) -> WriteResult:
     rebased = check_head(writer, hasher, request.guard.expected_head, head, state, request.operations)
     origin = writer.last_seq() + 1
     edited = apply_all(state, request.operations, hasher, origin)
-    at = common_path([path for path in edited.paths] or [()])
+    at = common_path(edited.paths or [()])
     settled = check_object(request.guard.expected_object, state, edited.state, common_path(request_paths(request)))
     if settled or (request.operations and not edited.changed):
         result = WriteResult(head.id, ref.name, _parent(writer, head), object_at(edited.state, at), 0, rebased)
@@ -221,7 +221,7 @@ def _store_node(writer: Writer, link: Link, node: Node) -> int:
     payload, depth = pack_node(node)
     row = writer.next_row()
     writer.put_node(row, payload, node)
-    node.stored = Stored(row, depth, node.items)
+    node.stored = stored_as(node, row, depth)
     link.row, link.node = row, None
     return row
 
@@ -261,7 +261,9 @@ def branch_of(writer: Writer, name: str) -> Ref:
             ref=name,
         )
     if ref.kind is RefKind.TAG:
-        raise Forbidden(f"{name} is a tag, and tags never move", hint="Make a branch from it with asg_branch.", ref=name)
+        raise Forbidden(
+            f"{name} is a tag, and tags never move", hint="Make a branch from it with asg_branch.", ref=name
+        )
     return ref
 
 

@@ -220,4 +220,3 @@ def event_of(reader: Reader, row: EventRow) -> Event:
         commit = reader.commit(row.new)
         author, at = author_of(reader, commit), commit.at
     return Event(kind, row.index, row.ref, row.ref_kind.label, ids[0], ids[1], author, at)
-

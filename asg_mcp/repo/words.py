@@ -28,12 +28,15 @@ def words_of(text: str) -> set[str]:
 
 def _in_word(char: str) -> bool:
     category = unicodedata.category(char)
-    return category[0] in "LNM" or category == "Co"
+    # Characters younger than the index's tables (emoji among them) are letters to it or not, as its ranges have it.
+    # Taken as parts of words they never make a word here that the index sees as part of a longer one.
+    return category[0] in "LNM" or category == "Co" or _OLD.category(char) == "Cn"
 
 
 def _folded(char: str) -> str:
+    # Capitals younger than the index's tables are not folded by it, and so not here.
     lower = char.lower()
-    return lower if len(lower) == 1 else char
+    return lower if len(lower) == 1 and _OLD.category(char) != "Cn" else char
 
 
 def asked_words(text: str) -> list[str]:

@@ -53,8 +53,7 @@ you get a conflict instead of a lost update: read again and repeat.
 
 WHO CHANGED IT, AND WHY: asg_blame for a path, deleted ones too; asg_log for the course of \
 events; asg_query for commits by agent, category, confidence, tag or words; asg_diff between \
-two refs; asg_revert to undo commits. For risky work make a branch (asg_branch) and bring it \
-back (asg_merge).
+two refs; asg_revert to undo commits. For risky work make a branch (asg_branch).
 
 Paths are JSON Pointers: /cluster/node-3/status; "/" is the whole state. A ref is a branch \
 (default main), a tag or a commit id of 12 hex digits. There is no current branch: name the \
@@ -113,7 +112,7 @@ def _definition(tool: Tool) -> types.Tool:
     return types.Tool(
         name=tool.name,
         description=tool.description,
-        input_schema=json_schema(tool.params),
+        input_schema=json_schema(tool.params, brief=True),
         output_schema=json_schema(tool.result),
         annotations=types.ToolAnnotations(
             read_only_hint=hints.read_only,

@@ -52,17 +52,22 @@ class Connection:
         self._client = client
 
     async def facts(self) -> ServerFacts:
-        """The protocol revision agreed on, and the tools listed."""
-        listed = await self._client.list_tools()
+        """The protocol revision agreed on, and the tools listed. Raises ServerFault."""
+        try:
+            listed = await self._client.list_tools()
+        except MCPError as error:
+            raise _fault(error) from error
         return ServerFacts(self._client.protocol_version, tuple(tool.name for tool in listed.tools))
 
     async def call(self, tool: str, arguments: Mapping[str, JsonValue]) -> dict[str, Any]:
-        """The reply of a tool. Raises ServerFault with the tool's own error when it refuses."""
-        reply = await self._client.call_tool(tool, dict(arguments))
+        """The reply of a tool. Raises ServerFault, with the tool's own error when that refuses."""
+        try:
+            reply = await self._client.call_tool(tool, dict(arguments))
+        except MCPError as error:
+            raise _fault(error) from error
         if not reply.is_error:
             return dict(reply.structured_content or {})
-        text = "".join(part.text for part in reply.content if isinstance(part, TextContent))
-        told = json.loads(text)
+        told = json.loads("".join(part.text for part in reply.content if isinstance(part, TextContent)))
         raise ServerFault(f"{tool} answered: {told['message']}", hint=told.get("hint", ""), error=told)
 
 
@@ -75,14 +80,25 @@ async def connected(launch: Launch, client: str, version: str = __version__) -> 
     command, *arguments = launch.command
     parameters = StdioServerParameters(command=command, args=arguments, env=dict(launch.environment))
     about = Implementation(name=client, version=version)
+    inside: BaseException | None = None
     try:
         with anyio.move_on_after(START_SECONDS_MAX) as starting:
             async with Client(parameters, client_info=about, read_timeout_seconds=CALL_SECONDS_MAX) as opened:
                 starting.deadline = float("inf")
-                yield Connection(opened)
-    except OSError as error:
-        raise ServerFault(f"{command} cannot be started: {error.strerror}") from error
-    except MCPError as error:
-        raise ServerFault(f"The server does not answer as it should: {error}") from error
+                try:
+                    yield Connection(opened)
+                except BaseException as error:
+                    inside = error
+                    raise
+    except (OSError, MCPError, ExceptionGroup) as error:
+        if inside is not None:  # the client's task groups have wrapped it
+            raise inside from None
+        raise _fault(error) from error
     if starting.cancelled_caught:
         raise ServerFault(f"The server did not answer within {START_SECONDS_MAX:.0f} s")
+
+
+def _fault(error: Exception) -> ServerFault:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return ServerFault(f"The server cannot be talked to: {str(error) or type(error).__name__}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from typing import Any, Self
 
 import anyio
 from mcp.server import Server
+from mcp.server.stdio import stdio_server
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import (
     INTERNAL_ERROR,
@@ -44,8 +46,17 @@ _ENDLESS_METHODS = frozenset({"subscriptions/listen"})
 """Requests answered only when the connection ends; nobody waits for them to finish."""
 
 
-async def serve_stdio(server: Server[Any]) -> None:
-    """Serve one client on stdin and stdout, until it is gone or a signal asks the process to end."""
+async def serve_stdio(server: Server[Any], *, sdk: bool = sys.platform == "win32") -> None:
+    """Serve one client on stdin and stdout, until it is gone or a signal asks the process to end.
+
+    With `sdk` the transport of the MCP SDK is used. It is the fallback where pipes
+    cannot be non-blocking, which is Windows: it costs three thread hops a call, and
+    gives up running calls when stdin ends.
+    """
+    if sdk:
+        async with stdio_server() as (inbox_of_sdk, outbox_of_sdk):
+            await server.run(inbox_of_sdk, outbox_of_sdk, server.create_initialization_options())
+        return
     with claimed_stdio() as (wire_in, wire_out):
         reader, transport = await open_input(wire_in)
         output = open_output(wire_out, on_broken=transport.close)

@@ -32,7 +32,7 @@ class RefKind(IntEnum):
 
     @property
     def label(self) -> str:
-        """branch or tag"""
+        """The word for it: branch or tag."""
         return self.name.lower()
 
 
@@ -123,7 +123,7 @@ class Reader(NodeSource, Protocol):
         ...
 
     def seqs_between(self, since: int | None, until: int | None) -> tuple[int, int]:
-        """The lowest and highest number of a commit whose time (microseconds) lies in [since, until]; (1, 0) for none."""
+        """The lowest and highest number of a commit with a time (microseconds) in [since, until]; (1, 0) for none."""
         ...
 
     def find(self, term: Term, before: int, limit: int, *, after: int | None = None) -> list[int]:
@@ -134,7 +134,7 @@ class Reader(NodeSource, Protocol):
         ...
 
     def find_text(self, words: Sequence[str], before: int, limit: int, *, after: int | None = None) -> list[int]:
-        """Numbers of commits whose texts hold all the words (one token each), in the same order; candidates likewise."""
+        """Numbers of commits whose texts hold all the words (one token each), in the same order; candidates too."""
         ...
 
     def refs_count(self, prefix: str, kind: RefKind | None) -> int:
@@ -225,8 +225,11 @@ class Store(Protocol):
 
     hasher: Hasher
 
-    def reading(self) -> AbstractContextManager[Reader]:
-        """A consistent view for the length of the block, which must hold no await."""
+    def reading(self, *, stored: bool = False) -> AbstractContextManager[Reader]:
+        """A consistent view for the length of the block, which must hold no await.
+
+        With `stored` every row is read from the file, and none from a cache.
+        """
         ...
 
     async def write(self, work: Callable[[Writer], T]) -> T:
@@ -235,6 +238,14 @@ class Store(Protocol):
         Transactions that wait at the same time share one durable commit. Raises
         what `work` raises, StoreBusy, StoreFull, UnknownOutcome; in each case but
         the last nothing was written.
+        """
+        ...
+
+    def on_forget(self, forget: Callable[[], None]) -> None:
+        """Call `forget` whenever what was read may not be so any more.
+
+        That is when a batch was rolled back, whose later transactions had read what its earlier ones wrote, and when
+        rows were taken away. It may be called on any thread.
         """
         ...
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from asg_mcp.core.limits import SQLITE_BUSY_MS
-from asg_mcp.errors import StoreFull, StoreCorrupt, StorageError, StoreIncompatible
+from asg_mcp.errors import StorageError, StoreBusy, StoreCorrupt, StoreFull, StoreIncompatible
+from asg_mcp.storage.schema import layout_of
 
 WAL_BYTES_MAX = 64 * 1_024 * 1_024
 CHECKPOINT_PAGES = 1_000
@@ -39,10 +40,9 @@ _FULLFSYNC = "fullfsync"
 
 def connect_writer(path: Path) -> sqlite3.Connection:
     """The one writing connection of this process; the caller holds the write lock. The file must exist."""
-    connection = sqlite3.connect(
-        _uri(path, "rw"), uri=True, isolation_level=None, check_same_thread=False, timeout=SQLITE_BUSY_MS / 1_000
-    )
+    connection = _connect(path, "rw")
     try:
+        layout_of(connection)  # before any setting: journal_mode is written into the file, and it may be another program's
         for name, value in SETTINGS.items():
             connection.execute(f"PRAGMA {name} = {value}")
         if sys.platform == "darwin":
@@ -64,16 +64,24 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that can neither write nor checkpoint."""
+    connection = _connect(path, "ro")
     try:
-        connection = sqlite3.connect(
-            _uri(path, "ro"), uri=True, isolation_level=None, check_same_thread=False, timeout=SQLITE_BUSY_MS / 1_000
-        )
         for name in ("trusted_schema", "cell_size_check", "mmap_size", "busy_timeout"):
             connection.execute(f"PRAGMA {name} = {SETTINGS[name]}")
         connection.execute("PRAGMA query_only = 1")
     except sqlite3.DatabaseError as error:
+        connection.close()
         raise translated(error) from error
     return connection
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(
+            _uri(path, mode), uri=True, isolation_level=None, check_same_thread=False, timeout=SQLITE_BUSY_MS / 1_000
+        )
+    except sqlite3.DatabaseError as error:
+        raise translated(error) from error
 
 
 def wrong_settings(connection: sqlite3.Connection) -> list[str]:
@@ -103,7 +111,14 @@ def translated(error: sqlite3.Error) -> StorageError:
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_FULL"):
         return StoreFull(f"The disk is full: {error}")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreBusy(f"Another program holds the database: {error}")
+    if name.startswith("SQLITE_NOTADB"):
+        return StoreIncompatible(
+            f"The file is no SQLite database, or its first page is damaged: {error}",
+            hint="Check the path (--db or ASG_DB); if a store was there, restore a backup.",
+        )
+    if name.startswith("SQLITE_CORRUPT"):
         return StoreCorrupt(f"The database file is damaged: {error}")
     if name.startswith("SQLITE_CANTOPEN"):
         return StoreIncompatible(

@@ -7,12 +7,18 @@ the database itself: opening and closing that by hand would drop SQLite's locks.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from pathlib import Path
 from types import TracebackType
 
 import portalocker
 
-from asg_mcp.errors import StoreBusy
+from asg_mcp.errors import StoreBusy, StoreIncompatible
+
+
+_POLL_SECONDS = 0.02
 
 
 class WriteLock:
@@ -29,11 +35,55 @@ class WriteLock:
         except portalocker.LockException as error:
             raise StoreBusy(f"The lock file {self.path} cannot be locked: {error}") from error
 
+    def take(self, seconds_max: float) -> None:
+        """Take the lock without queueing for it, for at most so long: opening a store must not hang.
+
+        Raises StoreBusy. Give it back with `release`.
+        """
+        until = time.monotonic() + seconds_max
+        while True:
+            try:
+                portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+            except portalocker.LockException as error:
+                if time.monotonic() >= until:
+                    raise StoreBusy(f"{self.path} was held by another process for {seconds_max:.0f} s") from error
+                time.sleep(_POLL_SECONDS)
+            else:
+                return
+
+    def release(self) -> None:
+        """Give the lock back."""
+        portalocker.unlock(self._file)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        portalocker.unlock(self._file)
+        self.release()
 
     def close(self) -> None:
         """Give the file back."""
         self._file.close()
+
+
+def make_file(path: Path) -> WriteLock:
+    """The lock of a store; the store's folder (0700) and file (0600) are made where they are missing.
+
+    Raises StoreIncompatible when the system does not let us.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = WriteLock(path.with_name(path.name + ".lock"))
+        with contextlib.suppress(FileExistsError):
+            # Made by hand for its mode. Only where no file was: closing a handle on a database that this
+            # process has open would drop SQLite's locks on it.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreIncompatible(
+            f"The store {path} cannot be opened: {error.strerror}", hint="Give another place with --db or ASG_DB."
+        ) from error
+    return lock
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root of the file system."""
+    return path.absolute()

@@ -42,7 +42,7 @@ def layout_of(connection: sqlite3.Connection) -> int:
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     application = int(connection.execute("PRAGMA application_id").fetchone()[0])
     tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
-    if application != APPLICATION_ID and (tables or version):
+    if application != APPLICATION_ID and (application or tables or version):
         raise StoreIncompatible(
             "The file is an SQLite database of another program", hint="Give another path with --db or ASG_DB."
         )

@@ -136,12 +136,10 @@ class SqliteReader:
 
     def seqs_between(self, since: int | None, until: int | None) -> tuple[int, int]:
         """See Reader."""
-        low, high = (
-            self._db.execute(
-                "SELECT ifnull(min(seq), 1), ifnull(max(seq), 0) FROM commits WHERE at >= ? AND at <= ?",
-                (-(2**63) if since is None else since, 2**63 - 1 if until is None else until),
-            ).fetchone()
-        )
+        low, high = self._db.execute(
+            "SELECT ifnull(min(seq), 1), ifnull(max(seq), 0) FROM commits WHERE at >= ? AND at <= ?",
+            (-(2**63) if since is None else since, 2**63 - 1 if until is None else until),
+        ).fetchone()
         return int(low), int(high)
 
     # --- the index --------------------------------------------------------------
@@ -212,7 +210,7 @@ class SqliteWriter(SqliteReader):
         self._counters = counters
         self._staged: list[tuple[str, tuple[Any, ...]]] = []
         self._new_names: dict[str, int] = {}
-        self._new_nodes: list[tuple[int, Node]] = []
+        self._new_nodes: dict[int, Node] = {}
         self._last_seq: int | None = None
         self._events: int | None = None
         self._time: int | None = None
@@ -247,6 +245,10 @@ class SqliteWriter(SqliteReader):
                 return text
         return super().name(number)
 
+    def load(self, row: int) -> Node:
+        """See NodeSource. What this transaction has staged can be read too."""
+        return self._new_nodes.get(row) or super().load(row)
+
     def next_row(self) -> int:
         """See Writer."""
         return self._counters.take("row")
@@ -254,7 +256,7 @@ class SqliteWriter(SqliteReader):
     def put_node(self, row: int, payload: bytes, node: Node) -> None:
         """See Writer."""
         self._stage("INSERT INTO nodes (id, data) VALUES (?, ?)", row, self._sealer.seal(payload, b"node%d" % row))
-        self._new_nodes.append((row, node))
+        self._new_nodes[row] = node
 
     def put_blob(self, row: int, payload: bytes) -> None:
         """See Writer."""
@@ -308,9 +310,7 @@ class SqliteWriter(SqliteReader):
             "INSERT INTO events (id, kind, ref, ref_kind, old, new, leaf, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             *(event.index, kind, self.intern(event.ref), ref_kind, old, new, event.leaf_hash(), sealed),
         )
-        self._stage(
-            "INSERT INTO terms (term, seq) VALUES (?, ?)", term_number((TermKind.REF, event.ref)), event.index
-        )
+        self._stage("INSERT INTO terms (term, seq) VALUES (?, ?)", term_number((TermKind.REF, event.ref)), event.index)
         self._events = event.index + 1
 
     def put_reply(self, principal: str, request_id: str, reply: StoredReply) -> None:
@@ -327,7 +327,7 @@ class SqliteWriter(SqliteReader):
         for sql, values in self._staged:
             changed = self._db.execute(sql, values).rowcount
             assert changed == 1, f"BUG: {changed} rows changed by {sql}"
-        for row, node in self._new_nodes:
+        for row, node in self._new_nodes.items():
             self._caches.nodes.put(row, node, node_bytes(node))
 
 
@@ -352,7 +352,8 @@ class Counters:
         for name, value in self._values.items():
             if value != self._stored[name]:
                 self._db.execute(
-                    "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    "INSERT INTO meta (name, value) VALUES (?, ?)"
+                    " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                     (f"counter.{name}", value),
                 )
 
@@ -373,7 +374,7 @@ def reply_key(principal: str, request_id: str) -> bytes:
 
 
 def term_number(term: Term) -> int:
-    """The index's number of a term: its kind and 43 bits of a hash of its text. A collision is only one candidate more."""
+    """The index's number of a term: its kind and 43 bits of a hash of its text. A collision is one candidate more."""
     kind, text = term
     hashed = int.from_bytes(blake3(text.encode()).digest(8), "big") >> (64 - _HASHED_TERM_BITS)
     return hashed << _KIND_BITS | int(kind)

@@ -41,7 +41,7 @@ from asg_mcp.storage.connection import (
     translated,
     wrong_settings,
 )
-from asg_mcp.storage.lock import WriteLock
+from asg_mcp.storage.lock import WriteLock, absolute, make_file
 from asg_mcp.storage.rows import Sealer
 from asg_mcp.storage.schema import migrate
 from asg_mcp.storage.session import Caches, Counters, SqliteReader, SqliteWriter
@@ -53,12 +53,14 @@ T = TypeVar("T")
 class _Job:
     """One waiting transaction. Whoever moves it out of `waiting` first decides what becomes of it."""
 
-    __slots__ = ("_lock", "error", "future", "result", "state", "work")
+    __slots__ = ("_lock", "decided", "error", "future", "result", "state", "work")
 
     def __init__(self, work: Callable[[Writer], Any], loop: asyncio.AbstractEventLoop) -> None:
         self.work = work
         self.future: asyncio.Future[Any] = loop.create_future()
         self.state = "waiting"
+        self.decided = False
+        """Whether the result or the error is what became of it."""
         self.result: Any = None
         self.error: BaseException | None = None
         self._lock = Lock()
@@ -73,13 +75,14 @@ class _Job:
 
     def answer(self) -> None:
         """Tell the caller, on the event loop. A caller that has gone is told nothing."""
-        if self.future.done():
+        if self.future.done() or self.state == "abandoned":
             return
-        if self.error is not None and self.state == "running":
-            self.future.set_exception(self.error)
-            self.future.exception()  # a cancelled caller does not fetch it
-        else:
+        if self.error is None and self.decided:
             self.future.set_result(self.result)
+            return
+        # Without a decision nothing may be acknowledged, whatever stopped the writer.
+        self.future.set_exception(self.error or UnknownOutcome("The writer was stopped while the write was under way"))
+        self.future.exception()  # a cancelled caller does not fetch it
 
 
 class SqliteStore:
@@ -98,11 +101,23 @@ class SqliteStore:
         self._queue: deque[_Job] = deque()
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
+        self._ill = False
+        """Whether the writing connection could not be opened anew after a failed commit."""
+        self._forgetters: list[Callable[[], None]] = []
+
+    def on_forget(self, forget: Callable[[], None]) -> None:
+        """See Store."""
+        self._forgetters.append(forget)
+
+    def _forget(self) -> None:
+        self._caches.clear()
+        for forget in self._forgetters:
+            forget()
 
     # --- reading --------------------------------------------------------------
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[SqliteReader]:
+    def reading(self, *, stored: bool = False) -> Iterator[SqliteReader]:
         """See Store."""
         if self._closed:
             raise StorageError("The store is closed", hint="Open it again.")
@@ -113,7 +128,7 @@ class SqliteStore:
             connection.execute("BEGIN")
             try:
                 self._check_generation(connection)
-                yield SqliteReader(connection, self._caches, sealer)
+                yield SqliteReader(connection, Caches() if stored else self._caches, sealer)
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
@@ -135,7 +150,7 @@ class SqliteStore:
         """Drop the caches when rows were taken away by garbage collection, redaction or re-chunking."""
         generation = int(connection.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()[0])
         if generation != self._caches.generation:
-            self._caches.clear()
+            self._forget()
             self._caches.generation = generation
 
     # --- writing --------------------------------------------------------------
@@ -152,13 +167,16 @@ class SqliteStore:
             self._draining = asyncio.create_task(self._drain())
         try:
             async with asyncio.timeout(LOCK_WAIT_SECONDS_MAX):
-                return await asyncio.shield(job.future)
+                result: T = await asyncio.shield(job.future)
+                return result
         except TimeoutError:
             if job.claim("abandoned"):
                 raise StoreBusy(
-                    f"The write lock was not free for {LOCK_WAIT_SECONDS_MAX:.0f} s: another process holds {self._lock.path}"
+                    f"The write lock was not free for {LOCK_WAIT_SECONDS_MAX:.0f} s:"
+                    f" another process holds {self._lock.path}"
                 ) from None
-            return await job.future
+            result = await job.future
+            return result
         except asyncio.CancelledError:
             job.claim("abandoned")
             raise
@@ -171,7 +189,8 @@ class SqliteStore:
                 await self._thread.run(partial(self._run_batch, batch))
             except (AsgError, sqlite3.Error) as error:
                 for job in batch:
-                    job.error = job.error or (translated(error) if isinstance(error, sqlite3.Error) else error)
+                    if not job.decided:
+                        job.error = translated(error) if isinstance(error, sqlite3.Error) else error
             finally:
                 for job in batch:
                     job.answer()
@@ -181,6 +200,9 @@ class SqliteStore:
     def _run_batch(self, batch: list[_Job], db: sqlite3.Connection) -> None:
         """One durable commit for the batch; one each when that fails as a whole."""
         with self._lock:
+            if self._ill:
+                db = self._thread.reopen()
+                self._ill = False
             jobs = [job for job in batch if job.claim("running")]
             if not jobs or self._attempt(db, jobs):
                 return
@@ -201,10 +223,11 @@ class SqliteStore:
                 self._stage(db, job, counters)
             counters.flush()
             db.execute("UPDATE meta SET value = ? WHERE name = 'batch'", (token,))
-        except sqlite3.Error as error:
+        except Exception as error:  # it belongs to one of the jobs: alone, each of them finds its own
             self._roll_back(db)
             for job in jobs:
-                job.result, job.error = None, translated(error)
+                job.result, job.error = None, translated(error) if isinstance(error, sqlite3.Error) else error
+                job.decided = True
             return False
         except BaseException:
             self._roll_back(db)
@@ -213,23 +236,25 @@ class SqliteStore:
             db.execute("COMMIT")
         except sqlite3.Error as error:
             self._recover(jobs, token, error)
+        for job in jobs:
+            job.decided = True
         return True
 
     def _stage(self, db: sqlite3.Connection, job: _Job, counters: Counters) -> None:
         writer = SqliteWriter(db, self._caches, self._sealer, counters)
-        job.error = None
+        job.error, job.decided = None, False
         try:
             job.result = job.work(writer)
         except sqlite3.Error:
             raise
-        except Exception as error:  # the work's own error belongs to its caller; it has only staged, so nothing is written
+        except Exception as error:  # it belongs to the caller; the work has only staged, so nothing is written
             job.error = error
             return
         writer.flush()
 
     def _roll_back(self, db: sqlite3.Connection) -> None:
         # Rows that were read inside the batch may be rows that it made: their numbers will be given out again.
-        self._caches.clear()
+        self._forget()
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
 
@@ -238,10 +263,11 @@ class SqliteStore:
 
         The write lock is still held, so the last batch in the file is this one or the one before it.
         """
-        self._caches.clear()
+        self._forget()
         try:
             found = self._thread.reopen().execute("SELECT value FROM meta WHERE name = 'batch'").fetchone()[0]
         except (sqlite3.Error, StorageError):
+            self._ill = True
             for job in jobs:
                 job.error = job.error or UnknownOutcome(f"The disk failed while the write was made durable: {error}")
             return
@@ -296,24 +322,14 @@ class SqliteStore:
 async def open_store(path: Path) -> SqliteStore:
     """Open the store in this file, making it if there is none. File 0600, and its folder 0700 where it is made.
 
-    Raises StoreIncompatible (another program's file, a newer layout, no such place) and StoreCorrupt.
+    Raises StoreIncompatible (another program's file, a newer layout, no such place), StoreCorrupt and StoreBusy.
     """
     if sqlite3.sqlite_version_info < SQLITE_MIN:
         raise StoreIncompatible(
             f"SQLite {sqlite3.sqlite_version} is too old", hint="Use a Python built with SQLite 3.35 or newer."
         )
-    path = path.absolute()
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = WriteLock(path.with_name(path.name + ".lock"))
-        with contextlib.suppress(FileExistsError):
-            # Made by hand for its mode. Only where no file was: closing a handle on a database that this
-            # process has open would drop SQLite's locks on it.
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise StoreIncompatible(
-            f"The store {path} cannot be opened: {error.strerror}", hint="Give another place with --db or ASG_DB."
-        ) from error
+    path = absolute(path)  # the folder may change while connections come and go
+    lock = make_file(path)
     meta: dict[str, bytes] = {}
 
     def connect() -> sqlite3.Connection:
@@ -333,8 +349,11 @@ async def open_store(path: Path) -> SqliteStore:
         # A reconnection after a failed commit happens inside a batch, which holds the lock already.
         if meta:
             return connect()
-        with lock:
+        lock.take(LOCK_WAIT_SECONDS_MAX)
+        try:
             return connect()
+        finally:
+            lock.release()
 
     thread = WriterThread(connect_in_turn)
     try:

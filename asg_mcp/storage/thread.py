@@ -28,7 +28,12 @@ class WriterThread:
 
     async def start(self) -> None:
         """Start the thread and connect."""
-        await self._aio
+        try:
+            await self._aio
+        except Exception:
+            # aiosqlite has told the thread to end; it still answers on this loop, which must not be closed before.
+            self._aio._thread.join()
+            raise
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on the thread, in one hop."""

@@ -27,7 +27,7 @@ async def list_branches(ctx: ToolContext, p: ListBranchesParams) -> ListBranches
     """The refs there are."""
 
     async def fetch(limit: int) -> r.RefList:
-        return await ctx.repo.list_refs(p.prefix, kind=p.kind.value if p.kind else "", limit=limit, cursor=p.cursor)
+        return await ctx.repo.list_refs(p.prefix, kind=p.kind.value if p.kind else "all", limit=limit, cursor=p.cursor)
 
     found, branches = await pack.page(p.limit, fetch, lambda result: [pack.ref(item) for item in result.refs])
     return ListBranchesReply.model_validate(
@@ -87,7 +87,7 @@ TOOLS = (
     Tool(
         "asg_delete_branch",
         "branch",
-        "Drop the name of a branch or tag; its commits stay. Returns the commit it named, from which asg_branch "
+        "Drop the name of a branch; its commits stay, and tags stay. Returns the commit it named, from which asg_branch "
         "makes it again. Fails with ref_not_found.",
         delete_branch,
         DeleteBranchParams,

@@ -97,7 +97,9 @@ def store(tmp_path: Path) -> Path:
         await _commit(path, "night-watch", drain, (Op.SET, "/cluster/node-3/status", "draining"))
         await _commit(path, "release-bot", Intent(Category.REFINE, "Roll out"), (Op.SET, "/version", "2.4.1"))
         hostile = Intent(Category.CUSTOM, f"Say {ESCAPE} to the terminal")
-        await _commit(path, "jester", hostile, (Op.SET, "/note", f"clear {ESCAPE} it"), (Op.DELETE, "/cluster/node-1", None))
+        await _commit(
+            path, "jester", hostile, (Op.SET, "/note", f"clear {ESCAPE} it"), (Op.DELETE, "/cluster/node-1", None)
+        )
 
     asyncio.run(build())
     return path

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,13 @@ from tests.cli.conftest import Run
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes are of POSIX")
 
 
-def _flip_a_byte(path: Path) -> str:
-    """Change one byte of the largest stored tree node; the table's name, for what it is worth."""
-    with sqlite3.connect(path) as connection:
-        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        assert "nodes" in tables, tables
-        row, payload = connection.execute(
-            "SELECT rowid, payload FROM nodes ORDER BY length(payload) DESC LIMIT 1"
-        ).fetchone()
-        middle = len(payload) // 2
-        damaged = payload[:middle] + bytes([payload[middle] ^ 1]) + payload[middle + 1 :]
-        connection.execute("UPDATE nodes SET payload = ? WHERE rowid = ?", (damaged, row))
-    connection.close()
-    return "nodes"
+def _flip_a_byte(path: Path) -> None:
+    """Change one bit in the middle of the largest stored tree node."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        row, data = connection.execute("SELECT id, data FROM nodes ORDER BY length(data) DESC LIMIT 1").fetchone()
+        middle = len(data) // 2
+        damaged = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        connection.execute("UPDATE nodes SET data = ? WHERE id = ?", (damaged, row))
 
 
 def test_verify_of_a_whole_store_counts_what_it_checked(run: Run, store: Path) -> None:

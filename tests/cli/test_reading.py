@@ -43,9 +43,9 @@ def test_blame_prints_the_whole_chain_of_reasons(run: Run, store: Path) -> None:
     assert ran.code == 0
     for told in (
         '/cluster/node-3/status = "draining"',
-        "night-watch  the agent, as claimed",
-        "local:tester  verified",
-        "pytest/1  the program that called, as observed",
+        "night-watch (agent, as claimed)",
+        "local:tester (principal, verified)",
+        "pytest/1 (client, as observed)",
         "Fix: Drain node-3",
         "Its disk reports errors.",
         "73 %",

@@ -51,8 +51,8 @@ def test_a_long_value_is_cut_and_its_length_told() -> None:
 def test_a_chain_without_the_optional_parts_has_no_empty_lines(capsys: pytest.CaptureFixture[str]) -> None:
     render.chain(Output(), BlameItem.model_validate({**MADE, "client": "", "path": "/a", "type": "int", "value": 1}))
     who, verified, what, at, commit = capsys.readouterr().out.splitlines()
-    assert who == "  who         night-watch  the agent, as claimed"
-    assert verified == "              local:tester  verified"
+    assert who == "  who         night-watch (agent, as claimed)"
+    assert verified == "              local:tester (principal, verified)"
     assert what == "  what        Fix: Drain it"
     assert at.startswith("  when        2026-11-21 02:14:07 UTC")
     assert commit == "  commit      0123456789ab"

@@ -68,6 +68,14 @@ async def test_the_official_client_lists_and_calls_tools_in_both_eras(mode: Any,
     assert [json.loads(block.text) for block in result.content if block.type == "text"] == [result.structured_content]
 
 
+async def test_the_transport_of_the_sdk_serves_the_same_tools_where_ours_cannot() -> None:
+    parameters = StdioServerParameters(command=sys.executable, args=[*TOY, "--sdk"], cwd=REPOSITORY_ROOT)
+    async with asyncio.timeout(WAIT_SECONDS), Client(parameters) as client:
+        reply = await client.call_tool("asg_echo", {"value": {"a": [1, 1.0, None]}})
+        assert reply.structured_content is not None
+        assert reply.structured_content["value"] == {"a": [1, 1.0, None]}
+
+
 @pytest.mark.parametrize("mode", ERAS)
 async def test_an_unknown_tool_is_a_protocol_error_in_both_eras(mode: Any) -> None:
     parameters = StdioServerParameters(command=sys.executable, args=list(TOY), cwd=REPOSITORY_ROOT)

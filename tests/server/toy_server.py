@@ -1,12 +1,13 @@
 """A server of a few tools without a repository, for the tests of the protocol side.
 
-Run as `python -m tests.server.toy_server`.
+Run as `python -m tests.server.toy_server`; with `--sdk` it uses the SDK's transport.
 """
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -124,4 +125,5 @@ CATALOGUE = (
 
 
 if __name__ == "__main__":
-    asyncio.run(serve_stdio(build_server(CATALOGUE, NO_REPOSITORY, "local:tester", ServerOptions())))
+    toy = build_server(CATALOGUE, NO_REPOSITORY, "local:tester", ServerOptions())
+    asyncio.run(serve_stdio(toy, sdk="--sdk" in sys.argv))

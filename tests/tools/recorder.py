@@ -13,10 +13,10 @@ from asg_mcp.tools.registry import Caller, ToolContext
 
 HEAD = CommitId.of(b"head")
 PARENT = CommitId.of(b"parent")
-ROOT = NodeId.of(b"root")
 AT = "2026-01-02T02:00:00.000000Z"
 CALLER = Caller(principal="ana", client="probe/1.0", default_agent="probe")
 
+ROOT = NodeId.of(b"root")
 BY_NAME = {tool.name: tool for tool in CATALOGUE}
 WRITTEN = r.WriteResult(commit=HEAD, ref="main", parent=PARENT, object=ROOT, changed=1, rebased=False)
 
@@ -27,7 +27,6 @@ def commit_info(**changes: Any) -> r.CommitInfo:
         "id": HEAD,
         "seq": 2,
         "parents": (PARENT,),
-        "root": ROOT,
         "at": AT,
         "principal": "ana",
         "agent": "night-watch",
