@@ -14,13 +14,16 @@ from asg_mcp.errors import InvalidArgument
 
 Command = Callable[[Output, argparse.Namespace], Awaitable[int]]
 
-ABOUT = "Versioned, blameable state for AI agents, served over the Model Context Protocol from one SQLite file."
+ABOUT = """\
+Versioned, blameable state for AI agents, served over the Model Context Protocol from one SQLite file.
+Without a command it serves a client on standard input and output; at a terminal it says how to connect one.
+"""
 EXIT_CODES = """\
 exit codes:
   0    done; verify and doctor: all is well
   1    the answer is no: no such path or ref, damage found, something to mend
   2    the command line was not understood
-  3    the store could not be opened
+  3    the store could not be opened or read
   130  interrupted
 """
 VARIABLES = f"""\
@@ -59,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     program = _Parser(
         prog=config.PROGRAM,
         parents=[common, answering, serving_options],
-        description=f"{ABOUT} Without a command: serve MCP on standard input and output.",
+        description=ABOUT,
         epilog=f"{EXIT_CODES}\n{VARIABLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -101,7 +104,12 @@ def _add_reading(add: Callable[[str, Command, str], _Parser]) -> None:
     command = add("blame", reading.blame, "tell who changed a path, why, how sure, on whose authority")
     command.add_argument("path", metavar="PATH", help=_PATH_HELP)
     _add_ref(command)
-    command.add_argument("--depth", metavar="N", type=_depth, help="levels below the path (default: all)")
+    command.add_argument(
+        "--depth",
+        metavar="N",
+        type=_depth,
+        help="explain what is N levels down as a whole (default: each field)",
+    )
     command.add_argument("--history", action="store_true", help="every change of the path, not only the last")
     _add_count(command)
     command = add("diff", reading.diff, "list what differs between two refs")

@@ -79,9 +79,10 @@ async def verify(output: Output, options: Namespace) -> int:
     if report.ok:
         output.line(("Verified", GOOD), f": {path} holds what was written ({counts}).")
         return 0
-    output.line(("Damaged", BAD), f": {path} ({counts} checked).")
+    output.line(("Damaged", BAD), f": {path}")
     for problem in report.problems:
         output.hanging(2, (f"{problem.kind} {problem.what}", BAD), f": {problem.message}")
+    output.line(f"Checked until then: {counts}.")
     output.line("Restore a backup, or read what is still whole with get and log.")
     return 1
 
@@ -104,7 +105,7 @@ async def doctor(output: Output, options: Namespace) -> int:
     checks = list(_program())
     exists = has_store(place.path)
     if exists:
-        checks += _files(place.path)
+        checks += file_checks(place.path)
         checks += await _store(place.path)
     elif place.named_by:
         text = f"none at {place.path}, which {place.named_by} names. Check the path, or start the server to make it."
@@ -140,7 +141,7 @@ def _program() -> Iterator[Check]:
     yield Check("principal", _FINE, f"{config.local_principal()}, as the system knows you")
 
 
-def _files(path: Path) -> Iterator[Check]:
+def file_checks(path: Path) -> Iterator[Check]:
     """Who may read the file, those beside it, and their folder. Windows keeps that elsewhere."""
     if os.name != "posix":
         return
@@ -170,7 +171,7 @@ async def _health(repository: Repository) -> list[Check]:
     found = await repository.health()
     settings = ", ".join(f"{name} {value}" for name, value in found.settings.items())
     return [
-        Check("store", _FINE, f"{found.path}, {_size(found.file_bytes)} and a log of {_size(found.wal_bytes)}"),
+        Check("store", _FINE, f"{found.path}, {size_text(found.file_bytes)} and a log of {size_text(found.wal_bytes)}"),
         Check("sqlite", _FINE, found.sqlite_version),
         *(Check("sqlite", _NOTE, fault) for fault in found.faults),
         Check("settings", _FINE, settings),
@@ -206,7 +207,8 @@ async def _self_test(path: Path, *, trial: bool) -> Check:
     return Check("server", _FINE, text)
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """A number of bytes in its largest unit, rounded down."""
     for unit in ("bytes", "KiB", "MiB"):
         if count < 1_024:
             return f"{count} {unit}"

@@ -10,7 +10,6 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -72,11 +71,6 @@ class Output:
     def line(self, *pieces: Piece) -> None:
         """One line, never wrapped."""
         self._out.print(styled(*pieces), soft_wrap=True)
-
-    def lines(self, texts: Iterable[str]) -> None:
-        """Several plain lines."""
-        for text in texts:
-            self.line(text)
 
     def hanging(self, indent: int, *pieces: Piece, first: Piece = "", width: int = 0) -> None:
         """Text indented by `indent` columns, with `first` in front of its first line.

@@ -87,8 +87,6 @@ async def log(output: Output, options: Namespace) -> int:
         output.document(reply.model_copy(update={"commits": commits}).dump())
         return 0
     render.log(output, commits)
-    if not commits:
-        output.line(f"No commit of {options.ref} changed {options.path}.")
     _more(output, reply)
     return 0
 
@@ -109,8 +107,6 @@ async def blame(output: Output, options: Namespace) -> int:
         output.document(reply.model_copy(update={"entries": entries}).dump())
         return 0
     render.blame(output, options.ref, entries)
-    if reply.omitted:
-        output.line((f"{reply.omitted} entries lie deeper than --depth {options.depth}.", DIM))
     _more(output, reply)
     return 0
 

@@ -209,7 +209,8 @@ def _typed(a: State, b: State, delta: Delta) -> Iterator[Difference]:
 
 def _list_differences(a: State, b: State, old: Spot, new: Spot) -> Iterator[Difference]:
     number = Equality().number
-    for change in list_deltas([*map(number, elements(a, old))], [*map(number, elements(b, new))]):
+    left, right = elements(a, old), elements(b, new)  # kept: items are numbered by identity
+    for change in list_deltas([*map(number, left)], [*map(number, right)]):
         before = None if change.old_index is None else a.element(old, change.old_index)
         after = None if change.new_index is None else b.element(new, change.new_index)
         if before is None:

@@ -17,7 +17,7 @@ from asg_mcp.core.flat import Equality, Item, value_of
 from asg_mcp.core.lists import align
 from asg_mcp.core.nodes import LIST, MAP, SCALAR
 from asg_mcp.core.operations import Op, Operation
-from asg_mcp.core.paths import END, Tokens, unescape_segment
+from asg_mcp.core.paths import ELEMENT, END, Tokens, depth_of, unescape_segment
 from asg_mcp.core.state import Gap, Spot, State
 from asg_mcp.core.values import JsonValue
 
@@ -44,26 +44,57 @@ def merge(base: State, ours: State, theirs: State) -> Merged:
     operations: list[Operation] = []
     clashes: list[Clash] = []
     for delta in deltas(base, theirs):
-        outcome = _settle(base, ours, theirs, delta)
-        if isinstance(outcome, Clash):
-            if outcome not in clashes:
+        for outcome in _settle(base, ours, theirs, delta):
+            if isinstance(outcome, Operation):
+                operations.append(outcome)
+            elif outcome not in clashes:
                 clashes.append(outcome)
-        elif outcome is not None:
-            operations.append(outcome)
     return Merged(tuple(operations), tuple(clashes))
 
 
-def _settle(base: State, ours: State, theirs: State, delta: Delta) -> Operation | Clash | None:
-    """One change of theirs: an operation on ours, nothing (ours has it already), or a clash."""
+def _settle(base: State, ours: State, theirs: State, delta: Delta) -> Iterator[Operation | Clash]:
+    """One change of theirs: an operation on ours, nothing (ours has it), or a clash; a new map may be several."""
+    here = ours.locate(delta.tokens)
+    if isinstance(here, Spot) and ELEMENT not in here.entry.key and _both_maps(here, delta.new):
+        assert delta.new is not None, "BUG: both are maps"
+        yield from _union(ours, here, theirs, delta.new)
+        return
+    outcome = _settle_whole(base, ours, theirs, delta, here)
+    if outcome is not None:
+        yield outcome
+
+
+def _both_maps(here: Spot, new: Spot | None) -> bool:
+    return new is not None and here.entry.kind == new.entry.kind == MAP
+
+
+def _union(ours: State, here: Spot, theirs: State, new: Spot) -> Iterator[Operation | Clash]:
+    """Two maps that came where the base has none, key by key."""
+    for child in theirs.children(new):
+        mine = ours.child(here, child.tokens[-1])
+        if mine is None:
+            yield Operation(Op.SET, child.tokens, theirs.value(child))
+        elif _both_maps(mine, child):
+            yield from _union(ours, mine, theirs, child)
+        elif ours.object(mine) != theirs.object(child):
+            yield Clash(child.tokens, "scalar" if mine.entry.kind == child.entry.kind == SCALAR else "container")
+
+
+def _settle_whole(base: State, ours: State, theirs: State, delta: Delta, here: Spot | Gap) -> Operation | Clash | None:
     tokens = delta.tokens
-    here = ours.locate(tokens)
+    way = (here.deepest if isinstance(here, Gap) else here).entry.key
+    if ELEMENT in way:
+        # A key that looks like an index, in what is a map on their side and a list on ours.
+        return Clash(tokens[: depth_of(way[: way.index(ELEMENT)])], "container")
     if isinstance(here, Gap):
         blocked = _blocked(base, here)
         if blocked is not None:
             return Clash(blocked, "container")
         if delta.new is None:
             return None
-        return Operation(Op.SET, tokens, theirs.value(delta.new)) if delta.old is None else Clash(tokens, _rule(delta, None))
+        if delta.old is None:
+            return Operation(Op.SET, tokens, theirs.value(delta.new))
+        return Clash(tokens, _rule(delta, None))
     same_as_base = delta.old is not None and base.object(delta.old) == ours.object(here)
     same_as_theirs = delta.new is not None and theirs.object(delta.new) == ours.object(here)
     if same_as_theirs:

@@ -211,7 +211,8 @@ def _unpack(row: int, parts: Rows, load: Callable[[int], Node]) -> Node:
         return Branch(parts[2], links, _stored(row, 1, links, base.stored))
     depth, start = parts[2:4]
     if tag == _LEAF_DELTA and type(base) is Leaf:
-        entries = [*base.items[:start], *unpack_entries(parts[5:], _key_at(base.items, start)), *base.items[start + parts[4] :]]
+        fresh = unpack_entries(parts[5:], _key_at(base.items, start))
+        entries = [*base.items[:start], *fresh, *base.items[start + parts[4] :]]
         return Leaf(entries, Stored(row, depth, entries))
     if tag == _BRANCH_DELTA and type(base) is Branch:
         come = _unpack_links(parts[6], parts[7:])

@@ -209,14 +209,16 @@ class State:
                 nearest=here,
                 length=length,
             )
-        nearest = self._nearest(deepest, token)
-        hint = f"Did you mean {nearest[0]}?" if nearest else f"{here} is an empty map."
+        names = [child.tokens[-1] for child in islice(self.children(deepest), NEAREST_SCAN_MAX)]
+        close = get_close_matches(token, names, n=NEAREST_MAX, cutoff=0.6)
+        nearest = [format_path((*deepest.tokens, name)) for name in close or names[:NEAREST_MAX]]
+        if close:
+            hint = f"Did you mean {nearest[0]}?"
+        elif names:
+            hint = f"{here} has {', '.join(nearest)}" + (" and more." if len(names) > NEAREST_MAX else ".")
+        else:
+            hint = f"{here} is an empty map."
         return PathNotFound(f"{path} does not exist", hint=hint, path=path, nearest=nearest or [here])
-
-    def _nearest(self, spot: Spot, token: str) -> list[str]:
-        names = [child.tokens[-1] for child in islice(self.children(spot), NEAREST_SCAN_MAX)]
-        close = get_close_matches(token, names, n=NEAREST_MAX, cutoff=0.6) or names[:NEAREST_MAX]
-        return [format_path((*spot.tokens, name)) for name in close]
 
 
 def entry_type(entry: Entry) -> str:

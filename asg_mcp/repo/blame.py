@@ -24,6 +24,7 @@ def blame(view: View, ref: str, path: Tokens, *, depth: int, history: bool, limi
 
     Raises PathNotFound when the path never existed in the ref's history.
     """
+    cursors.check_limit(limit)
     asked = cursors.digest(ref, path, depth, history)
     row = view.resolve(ref)
     start = 0
@@ -50,7 +51,8 @@ def blame(view: View, ref: str, path: Tokens, *, depth: int, history: bool, limi
         entries = [_entry(view, state, spot) for spot in spots[:limit]]
         position = spots[limit].rank if len(spots) > limit else None
     next_cursor = "" if position is None else cursors.make("blame", asked, [row.seq, position])
-    return BlameResult(ref, CommitId(row.id), path, tuple(entries), next_cursor)
+    omitted = 0 if position is None or history or isinstance(place, Gap) else place.end - position
+    return BlameResult(ref, CommitId(row.id), path, tuple(entries), next_cursor, omitted)
 
 
 def _entry(view: View, state: State, spot: Spot) -> BlameEntry:
@@ -73,6 +75,7 @@ def _value(state: State, spot: Spot) -> JsonValue | Absent:
 
 def log(view: View, ref: str, path: Tokens, *, limit: int, cursor: str) -> LogResult:
     """Commits that a ref reaches, merged ones included, newest first; with a path, those that changed it."""
+    cursors.check_limit(limit)
     asked = cursors.digest(ref, path)
     row = view.resolve(ref)
     position = row.seq + 1 if not path else 0

@@ -17,6 +17,7 @@ from asg_mcp.repo.view import View
 
 def diff(view: View, ref_a: str, ref_b: str, path: Tokens, *, limit: int, cursor: str) -> DiffResult:
     """What changed from one ref to another at or below a path. A cursor pins both commits."""
+    cursors.check_limit(limit)
     asked = cursors.digest(ref_a, ref_b, path)
     start = 0
     if cursor:

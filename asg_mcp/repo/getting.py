@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import orjson
 
 from asg_mcp.core.ids import CommitId
-from asg_mcp.core.nodes import MAP, SCALAR
+from asg_mcp.core.nodes import LIST, MAP, SCALAR
 from asg_mcp.core.paths import Tokens
 from asg_mcp.core.state import Spot, State
 from asg_mcp.core.values import JsonValue
@@ -17,6 +19,9 @@ from asg_mcp.repo.view import View
 DEPTH_ALL = 1_000
 _ENTRY_BYTES_MIN = 2
 _INLINE_ENTRIES_MAX = 2_000
+_OMITTED_BYTES = 48
+"""What naming a part that is left out takes, besides its path."""
+_NOTHING: dict[int, Callable[[], JsonValue]] = {MAP: dict, LIST: list, SCALAR: lambda: None}
 
 Omitted = tuple[Tokens, str, int]
 
@@ -24,8 +29,9 @@ Omitted = tuple[Tokens, str, int]
 def get(view: View, ref: str, path: Tokens, depth: int | None, max_bytes: int, cursor: str) -> GetResult:
     """The value at a path, complete or as much as `max_bytes` of JSON hold; `cursor` goes on with the next children.
 
-    Containers more than `depth` levels below the path, and those that do not fit
-    the page, are left out and named with the number of entries below them.
+    Containers `depth` levels or more below the path, and what does not fit a page,
+    are left out and named with the number of entries below them; an empty container
+    (in a list, null for a scalar) stands in their place.
     """
     asked = cursors.digest(ref, path, depth)
     row = view.resolve(ref)
@@ -74,20 +80,34 @@ def _page(
     is_map = spot.entry.kind == MAP
     found: list[tuple[str, JsonValue]] = []
     omitted: list[Omitted] = []
-    left = max_bytes
+    left, fresh = max_bytes, True
     for child in state.children(spot, start):
-        fitted = _fit(state, child, depth - 1, left)
+        fitted = _fit(state, child, depth - 1, left) if depth > 0 else None
         if fitted is None:
-            if found:
+            left_out, size = _left_out(state, child), _named_bytes(child)
+            # Too large for what is left of this page: it begins the next one, and is left out if it is too large there.
+            if (depth > 0 and not fresh) or (omitted and size > left):
                 return _assembled(is_map, found), omitted, child.rank
-            omitted.append((child.tokens, state.type_name(child), child.end - child.rank - 1))
-            continue
-        value, left_out, size = fitted
-        omitted += left_out
-        if depth > 0:
+            omitted.append(left_out)
+            if not is_map or child.entry.kind != SCALAR:
+                # Something stands in its place, as for what is too deep, so that indexes in a list stay right.
+                found.append((child.tokens[-1], _NOTHING[child.entry.kind]()))
+        else:
+            value, deeper, size = fitted
+            omitted += deeper
             found.append((child.tokens[-1], value))
+            fresh = False
         left -= size
     return _assembled(is_map, found), omitted, None
+
+
+def _left_out(state: State, spot: Spot) -> Omitted:
+    return (spot.tokens, state.type_name(spot), spot.end - spot.rank - 1)
+
+
+def _named_bytes(spot: Spot) -> int:
+    """About what naming a part that is left out takes in the reply."""
+    return sum(map(len, spot.tokens)) + len(spot.tokens) + _OMITTED_BYTES
 
 
 def _assembled(is_map: bool, found: list[tuple[str, JsonValue]]) -> JsonValue:
@@ -101,6 +121,7 @@ def _fit(state: State, spot: Spot, depth: int, left: int) -> tuple[JsonValue, li
     omitted: list[Omitted] = []
     value = _cut(state, spot, depth, omitted)
     size = len(orjson.dumps(value)) + len(spot.tokens[-1]) + 4
+    size += sum(sum(map(len, tokens)) + len(tokens) + _OMITTED_BYTES for tokens, _, _ in omitted)
     return None if size > left else (value, omitted, size)
 
 
@@ -108,7 +129,7 @@ def _cut(state: State, spot: Spot, depth: int, omitted: list[Omitted]) -> JsonVa
     if spot.entry.kind == SCALAR or depth >= DEPTH_ALL // 2:
         return state.value(spot)
     if depth <= 0 and spot.end - spot.rank > 1:
-        omitted.append((spot.tokens, state.type_name(spot), spot.end - spot.rank - 1))
+        omitted.append(_left_out(state, spot))
         return {} if spot.entry.kind == MAP else []
     found = [(child.tokens[-1], _cut(state, child, depth - 1, omitted)) for child in state.children(spot)]
     return _assembled(spot.entry.kind == MAP, found)

@@ -68,7 +68,7 @@ def check_head(
     """
     if not expected:
         return False
-    seq = commit_by_prefix(reader, expected)
+    seq = commit_by_prefix(reader, parse_prefix(expected))
     if seq == head.seq:
         return False
     if not is_ancestor(reader, seq, head.seq):
@@ -97,7 +97,8 @@ def check_head(
 def _changed(before: State, after: State, path: Tokens, operation: Operation) -> Tokens | None:
     """Where what an operation touches differs between two states: the path, what is below it, or an ancestor."""
     old, new = before.locate(path), after.locate(path)
-    if type(old) is not type(new):
+    keys = [(side.deepest if isinstance(side, Gap) else side).entry.key for side in (old, new)]
+    if type(old) is not type(new) or keys[0] != keys[1]:
         return path
     # `-` names the end of a list, whatever others put there: only the lists around that one count.
     elements = _list_ancestors(before, path[:-1] if path[-1:] == (APPEND,) else path)
@@ -108,8 +109,7 @@ def _changed(before: State, after: State, path: Tokens, operation: Operation) ->
             return tokens
     if isinstance(old, Gap) or isinstance(new, Gap):
         assert isinstance(old, Gap) and isinstance(new, Gap), "BUG: both are gaps"
-        same = len(old.deepest.tokens) == len(new.deepest.tokens) and old.deepest.entry.kind == new.deepest.entry.kind
-        return None if same else path
+        return None if old.deepest.entry.kind == new.deepest.entry.kind else path
     if operation.op is Op.APPEND and old.entry.kind == new.entry.kind != SCALAR:
         return None  # elements come behind whatever others appended meanwhile
     return None if before.object(old) == after.object(new) else path

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
 
+from asg_mcp.core.flat import same_content
 from asg_mcp.core.limits import SCAN_COMMITS_MAX
 from asg_mcp.core.nodes import Entry
 from asg_mcp.core.paths import ELEMENT, Tokens, format_path
@@ -65,8 +66,10 @@ def find_deletion(view: View, row: CommitRow, state: State, gap: Gap) -> int | N
     Raises LimitExceeded when more commits touch the path and its ancestors than one call examines.
     """
     reach = view.reach(row)
-    # The deletion changed the container that is left, so the container's origin bounds the search.
-    before = gap.deepest.entry.origin + 1
+    # The deletion changed the container that is left, or moved what is there now in a list above it: the newest of
+    # them bounds the search.
+    left = [gap.deepest.entry, *_lists_above(state, gap.deepest.tokens)]
+    before = max(entry.origin for entry in left) + 1
     examined = 0
     for seq in _candidates(view, gap.tokens, before):
         examined += 1
@@ -127,7 +130,7 @@ def _path_then(state: State, spot: Spot, seq: int, then: State) -> Tokens | None
     ranks = [
         rank
         for rank, entry in enumerate(then.tree.entries())
-        if entry.origin == seq and entry.key == changed.key and entry.value == changed.value
+        if entry.origin == seq and same_content([entry], [changed])
     ]
     if len(ranks) != 1:
         return None

@@ -191,7 +191,7 @@ class BlameResult:
     entries: tuple[BlameEntry, ...]
     next_cursor: str
     omitted: int = 0
-    """Entries left out below `depth`."""
+    """Entries of the state behind this page, containers counted; 0 with history."""
 
 
 @dataclass(frozen=True, slots=True)

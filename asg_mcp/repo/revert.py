@@ -15,14 +15,14 @@ from asg_mcp.core.operations import ABSENT, Absent, Op, Operation
 from asg_mcp.core.paths import Tokens, format_path, is_within
 from asg_mcp.core.state import Gap, Spot, State
 from asg_mcp.core.times import parse_time
-from asg_mcp.core.values import JsonValue
+from asg_mcp.core.values import JsonValue, checked, equal
 from asg_mcp.errors import InvalidArgument, LimitExceeded, NotFound
 from asg_mcp.repo.diffing import change
 from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
 from asg_mcp.repo.records import author_of
 from asg_mcp.repo.requests import Resolution, RevertRequest
 from asg_mcp.repo.results import Conflict, RevertResult
-from asg_mcp.repo.transaction import apply_all, branch_of, checked_operations, object_at, write_commit
+from asg_mcp.repo.transaction import KEPT_ROOTS, apply_all, branch_of, checked_operations, object_at, write_commit
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import CommitRow, TermKind, Writer
 
@@ -30,6 +30,7 @@ REVERT_COMMITS_MAX = 10_000
 """Commits undone by one call: each is a merge of its own."""
 CHANGES_SHOWN_MAX = 500
 _PAGE = 1_000
+_TAKES = ("ours", "theirs", "base", "value")
 
 
 def check_request(request: RevertRequest) -> None:
@@ -52,6 +53,13 @@ def check_request(request: RevertRequest) -> None:
         raise InvalidArgument("path and source go together", hint="Give the path and the ref to restore it from.")
     if request.since and not (request.agent or request.session):
         raise InvalidArgument("since goes with agent or session", hint="Leave it out, or name the agent.")
+    for resolution in request.resolutions:
+        if resolution.take not in _TAKES:
+            raise InvalidArgument(
+                f"{resolution.take!r} is no way to settle a conflict", hint=f"Take one of {', '.join(_TAKES)}."
+            )
+        if resolution.take == "value":
+            checked(resolution.value, depth=len(resolution.path))
 
 
 def revert(
@@ -85,7 +93,7 @@ def revert(
         reverted=tuple(CommitId(row.id) for row in undone),
         changed=0,
         changes=(),
-        conflicts=tuple(plan.conflicts),
+        conflicts=plan.conflicts,
         rebased=rebased,
     )
     at = request.path or ()
@@ -108,7 +116,9 @@ class _Plan:
 
     def __init__(self, state: State, resolutions: Sequence[Resolution]) -> None:
         self.state = state
-        self.conflicts: list[Conflict] = []
+        self._open: dict[Tokens, Conflict] = {}
+        self._fixed: set[Tokens] = set()
+        """Conflicts that were settled by a value or by the base: older commits to undo have no say in them."""
         self._resolutions = resolutions
         self._used: set[Tokens] = set()
 
@@ -120,15 +130,33 @@ class _Plan:
                 raise source.missing(there)
             self._apply(Operation(Op.DELETE, path))
         else:
-            self._apply(Operation(Op.SET, path, source.value(there)))
+            value = source.value(there)
+            if not path:  # the roots with tools of their own stay as they are, as in any write to /
+                kept = {root: _side(self.state, (root,)) for root in KEPT_ROOTS}
+                value = {key: item for key, item in {**value, **kept}.items() if not isinstance(item, Absent)}
+            self._apply(Operation(Op.SET, path, value))
 
     def undo(self, commit: State, parent: State) -> None:
         """Undo one commit, given the state it made and the one before."""
         merged = merge(commit, self.state, parent)
+        for path, conflict in self._open.items():
+            if object_at(commit, path) != object_at(parent, path):
+                # Another commit to undo changed it before: what undoing both would restore is what this one found.
+                self._open[path] = replace(conflict, theirs=_side(parent, path))
         for operation in merged.operations:
-            self._apply(operation)
+            if not self._decided(operation.path):
+                self._apply(operation)
         for clash in merged.clashes:
-            self._settle(clash, commit, parent)
+            if not self._decided(clash.tokens):
+                self._settle(clash, commit, parent)
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """Where somebody has to choose: what is already as it was before all that is undone is left out."""
+        return tuple(conflict for conflict in self._open.values() if not _same(conflict.ours, conflict.theirs))
+
+    def _decided(self, path: Tokens) -> bool:
+        return path in self._open or path in self._fixed
 
     def check_resolutions(self) -> None:
         """Raise InvalidArgument for a resolution that settles nothing: a mistyped path must not pass."""
@@ -141,15 +169,22 @@ class _Plan:
                 )
 
     def _settle(self, clash: Clash, base: State, theirs: State) -> None:
-        found = [item for item in self._resolutions if is_within(clash.tokens, item.path)]
+        # A value is one place's; the sides can be taken for all conflicts below a path at once.
+        found = [
+            item
+            for item in self._resolutions
+            if item.path == clash.tokens or (item.take != "value" and is_within(clash.tokens, item.path))
+        ]
         if not found:
             sides = [_side(state, clash.tokens) for state in (base, self.state, theirs)]
-            self.conflicts.append(Conflict(clash.tokens, sides[0], sides[1], sides[2], clash.rule))
+            self._open[clash.tokens] = Conflict(clash.tokens, sides[0], sides[1], sides[2], clash.rule)
             return
         resolution = max(found, key=_depth)
         self._used.add(resolution.path)
         if resolution.take == "ours":
             return
+        if resolution.take != "theirs":
+            self._fixed.add(clash.tokens)
         value: JsonValue | Absent = resolution.value
         if resolution.take != "value":
             value = _side({"base": base, "theirs": theirs}[resolution.take], clash.tokens)
@@ -160,6 +195,12 @@ class _Plan:
 
     def _apply(self, operation: Operation) -> None:
         self.state = apply_operation(self.state, operation, 0).state
+
+
+def _same(left: JsonValue | Absent, right: JsonValue | Absent) -> bool:
+    if isinstance(left, Absent) or isinstance(right, Absent):
+        return left is right
+    return equal(left, right)
 
 
 def _depth(resolution: Resolution) -> int:

@@ -26,8 +26,8 @@ from asg_mcp.repo.resolve import commit_by_prefix, state_at
 from asg_mcp.repo.results import WriteResult
 from asg_mcp.storage.base import CommitRow, Ref, RefKind, Writer
 
-KEPT_ROOTS = {"_meta": "Migrate commits (asg_migrate)", "plans": "the plan tools"}
-"""Roots that only their own tools change; a write to / keeps them."""
+KEPT_ROOTS = {"_meta": "the version of the state's schema", "plans": "plans and their tasks"}
+"""Roots that no ordinary write changes; a write to / keeps them."""
 EVENT_NUMBERS = {kind: number for number, kind in enumerate(EventKind)}
 
 
@@ -81,8 +81,8 @@ def _check_kept(operation: Operation, path: Tokens | None) -> None:
     for root in named:
         if root in KEPT_ROOTS and operation.op is not Op.TEST:
             raise Forbidden(
-                f"/{root} is changed by {KEPT_ROOTS[root]} alone",
-                hint="A write to / keeps it; leave it out, or use another key.",
+                f"/{root} is kept for {KEPT_ROOTS[root]}",
+                hint="Use another key. A write to / leaves it as it is, so leave it out there.",
                 path=f"/{root}",
             )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from asg_mcp.core.commits import RecordedOperation
@@ -12,10 +13,10 @@ from asg_mcp.core.intents import Author
 from asg_mcp.core.nodes import SCALAR, Blob, Branch, Entry, Hasher, Leaf, Link
 from asg_mcp.core.paths import parse_path
 from asg_mcp.core.state import State
-from asg_mcp.errors import AsgError
+from asg_mcp.errors import AsgError, StorageError
 from asg_mcp.repo.records import author_of, header_of, info_of, operations_of, root_of, terms_for
 from asg_mcp.repo.resolve import state_at
-from asg_mcp.storage.base import CommitRow, EventRow, Reader, Ref, Store
+from asg_mcp.storage.base import CommitRow, EventRow, Reader, Ref, Store, TermKind
 
 Progress = Callable[[str, int, int], None]
 """(what is being checked, how many are done, how many there are)"""
@@ -49,6 +50,17 @@ class VerifyReport:
         return not self.problems
 
 
+@contextmanager
+def _named(kind: str, what: str) -> Iterator[None]:
+    """Lay whatever else goes wrong in the block at the door of the object that is being checked."""
+    try:
+        yield
+    except (StorageError, _Wrong):
+        raise
+    except (AsgError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _Wrong(kind, what, f"What is stored of {what} makes no sense: {error}") from error
+
+
 class _Wrong(Exception):
     def __init__(self, kind: str, what: str, message: str) -> None:
         super().__init__(message)
@@ -70,7 +82,8 @@ def verify(store: Store, progress: Progress) -> VerifyReport:
     except _Wrong as wrong:
         checker.report.problems = (wrong.problem,)
     except AsgError as error:
-        what = str(error.details.get("what") or error.details.get("kind") or "store")
+        named = [str(error.details[name]) for name in ("kind", "row") if name in error.details]
+        what = str(error.details.get("what") or " ".join(named) or "store")
         checker.report.problems = (Problem(error.code, what, error.message),)
     return checker.report
 
@@ -84,21 +97,24 @@ class _Checker:
     """Rows of nodes and values that were checked."""
 
     def run(self, progress: Progress) -> None:
-        with self.store.reading() as reader:
+        with self.store.reading(stored=True) as reader:
             last, events = reader.last_seq(), reader.events_count()
         for start in range(1, last + 1, CHUNK_ROWS):
-            with self.store.reading() as reader:
+            with self.store.reading(stored=True) as reader:
                 for seq in range(start, min(start + CHUNK_ROWS, last + 1)):
-                    _Commit(self, reader, reader.commit(seq)).check()
+                    commit = _Commit(self, reader, reader.commit(seq))
+                    with _named("commit", commit.name):
+                        commit.check()
                     self.report.counts["commits"] += 1
             progress("commits", self.report.counts["commits"], last)
         for start in range(0, events, CHUNK_ROWS):
-            with self.store.reading() as reader:
+            with self.store.reading(stored=True) as reader:
                 for index in range(start, min(start + CHUNK_ROWS, events)):
-                    self._event(reader, index)
+                    with _named("event", f"event {index}"):
+                        self._event(reader, index)
                     self.report.counts["events"] += 1
             progress("events", self.report.counts["events"], events)
-        with self.store.reading() as reader:
+        with self.store.reading(stored=True) as reader:
             self._refs(reader, events)
 
     def _event(self, reader: Reader, index: int) -> None:
@@ -107,6 +123,8 @@ class _Checker:
             raise _Wrong("event", f"event {index}", f"Event {index} is missing")
         if event_of(reader, row).leaf_hash() != row.leaf:
             raise _Wrong("event", f"event {index}", f"The leaf hash of event {index} is not that of its header")
+        if reader.find((TermKind.REF, row.ref), index + 1, 1) != [index]:
+            raise _Wrong("index", f"event {index}", f"Event {index} is not in the index under {row.ref}")
         before = self.refs.get(row.ref)
         if (None if before is None else before.seq) != row.old:
             raise _Wrong("event", f"event {index}", f"Event {index} does not begin where {row.ref} was")
@@ -145,6 +163,9 @@ class _Commit:
             raise _Wrong("commit", self.name, f"The id of {self.name} is not that of its header, operations and texts")
         operations = operations_of(row)
         self._replay(operations)
+        for operation in operations:
+            for entry in operation.entries or ():
+                self._blob(entry)
         self._index(operations)
         self.checker.report.counts["operations"] += len(operations)
 
@@ -192,8 +213,11 @@ class _Commit:
             raise _Wrong("node", what, f"The entry {path} in {what} of {self.name} is not what replay gives")
         if made.origin != stored.origin:
             raise _Wrong("node", what, f"The entry {path} in {what} of {self.name} names another origin than replay")
-        blob = stored.value
-        if stored.kind == SCALAR and type(blob) is Blob and not blob.erased and blob.row not in self.checker.rows:
+        self._blob(stored)
+
+    def _blob(self, entry: Entry) -> None:
+        blob = entry.value
+        if entry.kind == SCALAR and type(blob) is Blob and not blob.erased and blob.row not in self.checker.rows:
             if self.hasher.value_ids.of(self.reader.blob(blob.row)) != blob.id:
                 raise _Wrong("value", f"blob {blob.row}", f"The value in blob {blob.row} does not hash to its id")
             self.checker.rows.add(blob.row)

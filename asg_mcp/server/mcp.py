@@ -80,7 +80,9 @@ def build_server(catalogue: Catalogue, repo: Repository, principal: str, options
 
     @lru_cache(maxsize=256)
     def context_of(client: str) -> ToolContext:
-        return ToolContext(repo, Caller(principal, client, options.agent or client, options.session))
+        # The agent is named after the program without its version: an upgrade makes no other agent of it.
+        agent = options.agent or client.rsplit("/", 1)[0]
+        return ToolContext(repo, Caller(principal, client, agent, options.session))
 
     async def list_tools(_: _Request, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         if params is not None and params.cursor is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,18 +53,14 @@ class Connection:
 
     async def facts(self) -> ServerFacts:
         """The protocol revision agreed on, and the tools listed. Raises ServerFault."""
-        try:
+        with _faults():
             listed = await self._client.list_tools()
-        except MCPError as error:
-            raise _fault(error) from error
         return ServerFacts(self._client.protocol_version, tuple(tool.name for tool in listed.tools))
 
     async def call(self, tool: str, arguments: Mapping[str, JsonValue]) -> dict[str, Any]:
         """The reply of a tool. Raises ServerFault, with the tool's own error when that refuses."""
-        try:
+        with _faults():
             reply = await self._client.call_tool(tool, dict(arguments))
-        except MCPError as error:
-            raise _fault(error) from error
         if not reply.is_error:
             return dict(reply.structured_content or {})
         told = json.loads("".join(part.text for part in reply.content if isinstance(part, TextContent)))
@@ -96,6 +92,14 @@ async def connected(launch: Launch, client: str, version: str = __version__) -> 
         raise _fault(error) from error
     if starting.cancelled_caught:
         raise ServerFault(f"The server did not answer within {START_SECONDS_MAX:.0f} s")
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except MCPError as error:
+        raise _fault(error) from error
 
 
 def _fault(error: Exception) -> ServerFault:

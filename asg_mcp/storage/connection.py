@@ -42,7 +42,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """The one writing connection of this process; the caller holds the write lock. The file must exist."""
     connection = _connect(path, "rw")
     try:
-        layout_of(connection)  # before any setting: journal_mode is written into the file, and it may be another program's
+        layout_of(connection)  # before any setting: journal_mode is written into the file, which may not be ours
         for name, value in SETTINGS.items():
             connection.execute(f"PRAGMA {name} = {value}")
         if sys.platform == "darwin":

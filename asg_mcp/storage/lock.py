@@ -17,7 +17,6 @@ import portalocker
 
 from asg_mcp.errors import StoreBusy, StoreIncompatible
 
-
 _POLL_SECONDS = 0.02
 
 

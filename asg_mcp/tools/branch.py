@@ -87,7 +87,7 @@ TOOLS = (
     Tool(
         "asg_delete_branch",
         "branch",
-        "Drop the name of a branch; its commits stay, and tags stay. Returns the commit it named, from which asg_branch "
+        "Drop the name of a branch; its commits stay. Returns the commit it named, from which asg_branch "
         "makes it again. Fails with ref_not_found.",
         delete_branch,
         DeleteBranchParams,

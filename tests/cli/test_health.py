@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import sys
@@ -8,11 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from asg_mcp.cli.health import BAR_AFTER_SECONDS, ProgressBar
+from asg_mcp.cli.health import BAR_AFTER_SECONDS, Check, ProgressBar, file_checks, size_text
 from asg_mcp.cli.output import Output
+from asg_mcp.errors import StoreCorrupt
+from asg_mcp.storage.sqlite import open_store
 from tests.cli.conftest import Run
 
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes are of POSIX")
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doctor without its trial of a server, which takes a second and is tested by others."""
+
+    async def fine(*_: object, **__: object) -> Check:
+        return Check("server", "ok", "not tried")
+
+    monkeypatch.setattr("asg_mcp.cli.health._self_test", fine)
 
 
 def _flip_a_byte(path: Path) -> None:
@@ -63,6 +76,7 @@ def test_a_progress_bar_is_drawn_only_after_a_second(
         assert capsys.readouterr().err == ""
         now[0] += BAR_AFTER_SECONDS
         progress("commits", 2, 3)
+        progress("commits", 3, 3)
         progress("events", 1, 1)
     assert "commits" in capsys.readouterr().err
 
@@ -83,6 +97,7 @@ def test_doctor_checks_program_store_and_server(run: Run, store: Path) -> None:
         assert told in ran.out
 
 
+@pytest.mark.usefixtures("no_server")
 def test_doctor_with_json_has_every_check_with_its_status(run: Run, store: Path) -> None:
     ran = run("doctor", "--json", "--db", str(store))
     assert ran.document["ok"] is True
@@ -90,6 +105,7 @@ def test_doctor_with_json_has_every_check_with_its_status(run: Run, store: Path)
 
 
 @posix
+@pytest.mark.usefixtures("no_server")
 def test_doctor_finds_a_store_that_others_may_read(run: Run, store: Path) -> None:
     store.chmod(0o644)
     ran = run("doctor", "--db", str(store))
@@ -99,6 +115,7 @@ def test_doctor_finds_a_store_that_others_may_read(run: Run, store: Path) -> Non
 
 
 @posix
+@pytest.mark.usefixtures("no_server")
 def test_doctor_notes_a_folder_that_others_may_write_to(run: Run, store: Path) -> None:
     store.parent.chmod(0o777)
     ran = run("doctor", "--db", str(store))
@@ -127,6 +144,7 @@ def test_doctor_without_a_store_yet_tries_the_server_on_another(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("no_server")
 def test_doctor_of_a_mistyped_path_says_that_nothing_is_there(run: Run, tmp_path: Path) -> None:
     ran = run("doctor", "--db", str(tmp_path / "mistyped.db"))
     assert ran.code == 3
@@ -139,3 +157,51 @@ def test_doctor_reports_a_server_that_does_not_start(run: Run, store: Path, monk
     ran = run("doctor", "--db", str(store))
     assert ran.code == 1
     assert "bad   server" in ran.out
+
+
+def test_verify_of_a_file_that_is_no_store_fails(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"no database at all, " * 100)
+    ran = run("verify", "--db", str(path))
+    assert ran.code in (1, 3)
+    assert "Error: " in ran.err
+    assert path.read_bytes() == b"no database at all, " * 100
+
+
+def test_damage_that_keeps_the_store_from_opening_is_damage(
+    run: Run, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def damaged(_: Path) -> None:
+        raise StoreCorrupt("Page 7 is damaged")
+
+    monkeypatch.setattr("asg_mcp.app.open_store", damaged)
+    ran = run("verify", "--db", str(store))
+    assert ran.code == 1
+    assert "Page 7 is damaged" in ran.err
+
+
+@pytest.mark.usefixtures("no_server")
+def test_doctor_reports_a_store_without_a_branch(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+
+    async def make() -> None:
+        await (await open_store(path)).close()
+
+    asyncio.run(make())
+    ran = run("doctor", "--db", str(path))
+    assert ran.code == 1
+    assert "the store has no branch" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0 bytes"), (2_048, "2 KiB"), (3 * 2**20, "3 MiB"), (5 * 2**30, "5 GiB")]
+)
+def test_a_size_is_told_in_its_largest_unit(count: int, told: str) -> None:
+    assert size_text(count) == told
+
+
+def test_file_modes_are_left_alone_where_the_system_has_none(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "name", "nt")
+        checks = list(file_checks(store))
+    assert checks == []

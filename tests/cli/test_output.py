@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asg_mcp.cli.output import Output, safe, styled
+from asg_mcp.errors import AsgError
 
 
 @given(st.text())
@@ -74,3 +76,25 @@ def test_a_document_survives_a_stream_that_knows_no_unicode(tmp_path: Path, monk
     document, line = (tmp_path / "out").read_text().rsplit("}\n", 1)
     assert json.loads(f"{document}}}") == {"name": "é→😀"}
     assert line == "\\xe9\n"
+
+
+def test_long_json_is_written_without_colours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    text = json.dumps(["x" * 10] * 10_000)
+    Output().value(text)
+    assert capsys.readouterr().out == f"{text}\n"
+
+
+def test_an_error_without_a_hint_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().error(AsgError("It failed"))
+    assert capsys.readouterr().err == "Error: It failed\n"
+
+
+def test_output_is_written_where_the_stream_is_no_text_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stdout", stream)
+    Output().document({"é": 1})
+    assert json.loads(stream.getvalue()) == {"é": 1}

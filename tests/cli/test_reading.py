@@ -175,3 +175,21 @@ def test_an_empty_file_is_no_store_and_stays_empty(run: Run, tmp_path: Path) -> 
     path.touch()
     assert run("log", "--db", str(path)).code == 3
     assert path.stat().st_size == 0
+
+
+def test_log_of_a_path_that_never_was_is_an_error(run: Run, store: Path) -> None:
+    ran = run("log", "--path", "/nothing", "--db", str(store))
+    assert ran.code == 1
+    assert "/nothing does not exist" in ran.err
+
+
+def test_blame_with_a_depth_explains_containers_as_a_whole(run: Run, store: Path) -> None:
+    ran = run("blame", "/cluster", "--depth", "1", "--json", "--db", str(store))
+    assert [entry["path"] for entry in ran.document["entries"]] == ["/cluster/node-3"]
+
+
+def test_a_long_answer_is_put_together_from_its_pages(run: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run("log", "-n", "0", "--json", "--db", str(store)).document
+    monkeypatch.setattr("asg_mcp.cli.reading.PAGE_ITEMS_MAX", 2)
+    assert run("log", "-n", "0", "--json", "--db", str(store)).document == whole
+    assert run("log", "-n", "3", "--json", "--db", str(store)).document["commits"] == whole["commits"][:3]

@@ -111,3 +111,11 @@ def test_a_tag_and_its_distance_are_told_in_the_list_of_branches(capsys: pytest.
         "branch  main  0123456789ab         2026-11-21 02:14  a  Why",
         "tag     v1    0123456789ab  +2 -3  2026-11-21 02:14  a  Why",
     ]
+
+
+def test_session_and_intents_are_told_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
+    more = {"session": "s-1", "intent_id": "drain-3", "parent_intent": "night-shift"}
+    render.chain(Output(), CommitItem.model_validate({**MADE, **more, "parents": []}))
+    shown = capsys.readouterr().out
+    assert "s-1 (session)" in shown
+    assert "  intent      drain-3\n  serves      night-shift\n" in shown

@@ -92,7 +92,7 @@ async def test_the_agent_is_the_client_where_none_is_named(tmp_path: Path) -> No
         write = {"path": "/a", "value": 1, "intent_category": "Custom", "intent_description": "Try"}
         await client.ask(client.call("asg_set", write))
         entry = await _blame(client, "/a")
-    assert (entry["agent"], entry["client"]) == ("some-client/2", "some-client/2")
+    assert (entry["agent"], entry["client"]) == ("some-client", "some-client/2")
 
 
 @pytest.mark.parametrize("agent", [" outer spaces ", "line\nbreak"])
@@ -126,3 +126,35 @@ def test_a_reader_that_goes_away_is_no_error(store: Path) -> None:
     )
     assert done.stdout.strip() in ("0", "141")
     assert done.stderr == ""
+
+
+@posix
+def test_serve_at_a_terminal_says_that_it_serves_until_the_input_ends(tmp_path: Path) -> None:
+    master, terminal = os.openpty()
+    with subprocess.Popen(
+        [*MODULE, "serve", "--db", str(tmp_path / "state.db")],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env=dict(config.own_environment()),
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        while b"Ctrl-C" not in shown:
+            shown += os.read(master, 1_024)
+        os.write(master, b"\x04")  # the end of the input, as a person types it
+        assert process.wait(WAIT_SECONDS) == 0
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+    os.close(master)
+    assert b"Serving MCP on this terminal" in shown
+
+
+def test_an_interrupted_command_ends_with_its_own_exit_code(
+    run: Run, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asg_mcp.cli.render.log", interrupt)
+    assert run("log", "--db", str(store)).code == 130

@@ -45,9 +45,13 @@ class Agent:
         assert json.loads(text) == found, "the text says what the structure says"
         return found
 
-    async def write(self, tool: str, why: str = "A step of the test", **arguments: Any) -> dict[str, Any]:
-        """A writing call, with its reason and this agent's name."""
-        intent = {"intent_category": "Refine", "intent_description": why, "provenance": {"agent": self.name}}
+    async def write(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """A writing call, with a reason and this agent's name."""
+        intent = {
+            "intent_category": "Refine",
+            "intent_description": "A step of the test",
+            "provenance": {"agent": self.name},
+        }
         return await self.call(tool, **intent, **arguments)
 
     async def read(self, path: str, ref: str = "main", max_bytes: int = 16 * 1_024 * 1_024) -> Any:

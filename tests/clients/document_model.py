@@ -62,9 +62,18 @@ class Document:
             here = here[int(token)] if isinstance(here, list) else here[token]
         return here
 
-    def has(self, path: Path) -> bool:
+    def leaf(self, path: Path) -> Leaf | None:
+        """The scalar at a path in a map; None when nothing is there."""
         parent, token = self._parent(path)
-        return token in parent if isinstance(parent, dict) else int(token) < len(parent)
+        return parent.get(token) if isinstance(parent, dict) else None
+
+    def put(self, path: Path, tree: Tree | None) -> None:
+        """Put a value back into its map, with who gave it; None takes out what is there."""
+        parent, token = self._parent(path)
+        if tree is None:
+            parent.pop(token, None)
+        else:
+            parent[token] = tree
 
     def value(self, path: Path = ()) -> Any:
         return _value(self.at(path))

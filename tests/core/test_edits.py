@@ -244,7 +244,7 @@ BEFORE: dict[str, Any] = {"s": "text", "n": None, "m": {"name": {}}, "l": [1, [2
         ("delete", "/l/1/x", None, InvalidPath, ["/l/1 is a list"]),
         # Not there, with what is.
         ("delete", "/m/nam", None, PathNotFound, ["/m/nam does not exist", "Did you mean /m/name?"]),
-        ("delete", "/x", None, PathNotFound, ["/x does not exist", "Did you mean /"]),
+        ("delete", "/x", None, PathNotFound, ["/x does not exist", "/ has /"]),
         ("delete", "/m/name/x", None, PathNotFound, ["/m/name is an empty map"]),
         ("insert", "/x/0", None, PathNotFound, ["/x does not exist"]),
         ("move", "/y", "/x", PathNotFound, ["/x does not exist"]),

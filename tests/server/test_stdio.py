@@ -92,7 +92,7 @@ async def test_the_caller_is_the_client_that_the_handshake_named() -> None:
         reply = await raw.ask(raw.call("asg_who", {}))
     assert reply["result"]["structuredContent"] == {
         "client": "Some Client/2.1",
-        "agent": "Some Client/2.1",
+        "agent": "Some Client",
         "principal": "local:tester",
     }
 

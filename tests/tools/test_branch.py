@@ -29,7 +29,7 @@ async def test_a_tag_is_a_branch_of_another_kind_from_main_by_default() -> None:
     assert recorder.calls == [(("v1", "tag", "main", ME, ""), {})]
 
 
-@pytest.mark.parametrize(("given", "kind"), [({}, ""), ({"kind": "tag"}, "tag")])
+@pytest.mark.parametrize(("given", "kind"), [({}, "all"), ({"kind": "tag"}, "tag")])
 async def test_list_branches_tells_refs_and_their_distance(given: dict[str, Any], kind: str) -> None:
     answer = r.RefList(refs=(DEV, MAIN), total=9, next_cursor="more")
     recorder, reply = await called("asg_list_branches", {"prefix": "d", "limit": 2, **given}, list_refs=answer)

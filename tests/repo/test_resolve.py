@@ -1,0 +1,148 @@
+"""From text to a commit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asg_mcp.core.times import format_time, parse_time
+from asg_mcp.errors import AmbiguousPrefix, CommitNotFound, HandleNotFound, InvalidName, RefNotFound
+from asg_mcp.repo.graph import Graph
+from asg_mcp.repo.resolve import commit_by_prefix, resolve_ref
+from asg_mcp.storage.base import CommitRow, RefKind
+from tests.repo.desk import open_desk
+from tests.repo.stores import ALICE, Made, made_store
+
+START = 1_800_000_000_000_000
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Made]:
+    """Commits 2 to 5 on main, one second apart."""
+    async with made_store(tmp_path) as opened:
+        for number in range(1, 5):
+            await opened.set("/a", number, at=START + number * 1_000_000)
+        yield opened
+
+
+def found(made: Made, text: str) -> int:
+    with made.store.reading() as reader:
+        return resolve_ref(reader, Graph(), text).seq
+
+
+async def test_branches_tags_and_prefixes_name_commits(made: Made) -> None:
+    await made.branch("v1", kind=RefKind.TAG)
+    await made.set("/a", 9)
+    with made.store.reading() as reader:
+        name = reader.commit(3).id.hex()
+    assert found(made, "main") == 6
+    assert found(made, "v1") == 5
+    for digits in (6, 12, 64):
+        assert found(made, name[:digits]) == found(made, name[:digits].upper()) == 3
+
+
+async def test_a_branch_comes_before_a_commit_of_the_same_name(made: Made) -> None:
+    with made.store.reading() as reader:
+        name = reader.commit(3).id.short
+    await made.branch(name)
+    assert found(made, name) == 5
+
+
+async def test_steps_go_back_along_first_parents(made: Made) -> None:
+    await made.branch("side")
+    await made.set("/b", 1, ref="side")
+    await made.set("/a", 5)
+    merged = await made.merge("main", "side")
+    assert [found(made, f"main~{back}") for back in range(4)] == [merged, 7, 5, 4]
+    assert found(made, "side~1") == 5
+    with made.store.reading() as reader:
+        assert found(made, f"{reader.commit(4).id.short}~2") == 2
+    with pytest.raises(CommitNotFound, match="further"):
+        found(made, "main~99")
+
+
+async def test_a_time_names_what_the_ref_was_then(made: Made) -> None:
+    for number in range(1, 5):
+        assert found(made, f"main@{format_time(START + number * 1_000_000)}") == number + 1
+        assert found(made, f"main@{format_time(START + number * 1_000_000 + 999_999)}") == number + 1
+    assert found(made, f"main@{format_time(START + 4_000_000)}~1") == 4
+    with pytest.raises(RefNotFound, match="did not exist yet"):
+        found(made, "main@2001-01-01")
+
+
+async def test_where_clocks_went_back_the_last_event_in_log_order_counts(made: Made) -> None:
+    await made.set("/a", 5, at=START + 2_500_000)
+    assert found(made, f"main@{format_time(START + 2_600_000)}") == 6
+    assert found(made, f"main@{format_time(START + 2_400_000)}") == 3
+
+
+async def test_the_time_of_a_branch_counts_its_making_and_its_going(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        await desk.set("/a", 1)
+        await desk.branch("side")
+        made_at = format_time(parse_time((await desk.head("side")).at) + 3_600_000_000)
+        assert (await desk.get("/a", f"side@{made_at}")).value == 1
+        await desk.repo.delete_branch("side", ALICE)
+        with pytest.raises(RefNotFound):
+            await desk.get("/a", f"side@{made_at}")
+        await desk.branch("side")
+        assert (await desk.get("/a", f"side@{made_at}")).value == 1
+
+
+async def test_a_time_needs_a_branch_or_tag(made: Made) -> None:
+    with made.store.reading() as reader:
+        name = reader.commit(3).id.short
+    with pytest.raises(RefNotFound, match="TIME"):
+        found(made, f"{name}@2030-01-01")
+
+
+async def test_a_prefix_of_several_commits_is_ambiguous_and_an_unknown_one_is_not_found(made: Made) -> None:
+    class Twins:
+        """A reader in which two commits share 8 digits."""
+
+        def commit_seqs(self, prefix: str, limit: int) -> list[int]:
+            return [seq for seq, name in self.names.items() if name.startswith(prefix)][:limit]
+
+        def commit(self, seq: int) -> CommitRow:
+            return replace(first, id=type(first.id).from_digest(bytes.fromhex(self.names[seq])))
+
+        def __init__(self) -> None:
+            self.names = {7: "abcdef01" + "0" * 56, 8: "abcdef01" + "1" * 56}
+
+    with made.store.reading() as reader:
+        first = reader.commit(1)
+    twins: Any = Twins()
+    with pytest.raises(AmbiguousPrefix) as caught:
+        commit_by_prefix(twins, "ABCDEF01")
+    assert caught.value.details["candidates"] == ["abcdef010000", "abcdef011111"]
+    assert commit_by_prefix(twins, "abcdef011") == 8
+    with pytest.raises(CommitNotFound):
+        commit_by_prefix(twins, "abcdef02")
+    with pytest.raises(CommitNotFound):
+        found(made, "000000000000")
+
+
+@pytest.mark.parametrize("digits", [6, 7, 11, 12, 13, 63, 64])
+async def test_any_length_of_prefix_is_searched_exactly(made: Made, digits: int) -> None:
+    with made.store.reading() as reader:
+        name = reader.commit(4).id.hex()
+        assert reader.commit_seqs(name[:digits], 5) == [4]
+        other = name[: digits - 1] + ("0" if name[digits - 1] != "0" else "1")
+        assert reader.commit_seqs(other, 5) == []
+
+
+async def test_what_no_ref_is_called_is_answered_with_the_nearest_names(made: Made) -> None:
+    await made.branch("release/one")
+    with pytest.raises(RefNotFound) as caught:
+        found(made, "relaese/one")
+    assert caught.value.details["nearest"][0] == "release/one"
+    with pytest.raises(RefNotFound):
+        found(made, "abcde")  # five digits are no prefix
+    with pytest.raises(HandleNotFound):
+        found(made, "spec:abc")
+    with pytest.raises(InvalidName):
+        found(made, "main:x")
