@@ -163,7 +163,10 @@ class StorageError(AsgError):
 
 class StoreBusy(StorageError):
     code = "store_busy"
-    default_hint = "Nothing was written. Try again; if it lasts, `asg-mcp doctor` tells which process holds the lock."
+    default_hint = (
+        "Nothing was written. Try again in a moment; another process may be writing, or stopped while it holds "
+        "the lock file beside the store."
+    )
 
 
 class StoreCorrupt(StorageError):
@@ -178,7 +181,10 @@ class StoreFull(StorageError):
 
 class UnknownOutcome(StorageError):
     code = "unknown_outcome"
-    default_hint = "Repeat the call with the same request_id: it is answered from the store if it took effect."
+    default_hint = (
+        "Repeat the call with the same request_id: it is answered from the store if it took effect."
+        " Without one, read the path to see whether it did."
+    )
 
 
 class StoreIncompatible(StorageError):

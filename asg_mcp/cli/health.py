@@ -1,4 +1,4 @@
-"""The commands that check: verify goes through every byte of the store, doctor looks around it."""
+"""The commands that check: verify goes through the whole history, doctor looks around it."""
 
 from __future__ import annotations
 

@@ -98,12 +98,11 @@ def operations_id(operations: Sequence[RecordedOperation], hasher: Hasher) -> Id
 
 def body_of(intent: Intent) -> dict[str, Any]:
     """The erasable part of an intent, as it is committed to and stored."""
-    body: dict[str, Any] = {"description": intent.description}
+    body: dict[str, Any] = {**intent.provenance, "description": intent.description}
     if intent.reasoning:
         body["reasoning"] = intent.reasoning
     if intent.tags:
         body["tags"] = list(intent.tags)
-    body.update(intent.provenance)
     return body
 
 

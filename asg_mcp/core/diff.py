@@ -71,6 +71,23 @@ def _map_deltas(a: State, b: State, tokens: Tokens, old: Spot, new: Spot) -> Ite
         at_b = child_b.end if child_b else b.tree.lower_bound(key, max(at_b, new.rank + 1), new.end)
 
 
+def element_deltas(a: State, b: State, old: Spot, new: Spot) -> Iterator[Delta]:
+    """Where two lists differ whose elements stand for each other in their places: as many, none inserted or removed."""
+    at_a, at_b = old.rank + 1, new.rank + 1
+    while at_a < old.end and at_b < new.end:
+        run = common_run(a.tree, at_a, b.tree, at_b, min(old.end - at_a, new.end - at_b))
+        if at_a + run >= old.end and at_b + run >= new.end:
+            return
+        child_a = a.element_at(old, min(at_a + run, old.end - 1))
+        child_b = b.element_at(new, min(at_b + run, new.end - 1))
+        # The run may end inside an element on one side and behind it on the other: the earlier one differs.
+        first = min(int(child_a.tokens[-1]), int(child_b.tokens[-1]))
+        one, other = a.element(old, first), b.element(new, first)
+        assert one is not None and other is not None, "BUG: the lists are equally long"
+        yield from _deltas(a, b, other.tokens, one, other)
+        at_a, at_b = one.end, other.end
+
+
 def _segment(key: str, prefix: int) -> str:
     return key[prefix : key.index(END, prefix)]
 

@@ -1,8 +1,8 @@
 """Events: the leaves of the log.
 
 Every change of the store is one event. A leaf is the canonical DAG-CBOR of its
-header; its hash is that of RFC 6962 (SHA-256 over 0x00 and the leaf). Texts that
-may have to be erased are not in a header: `body` is the SHA-256 of salt and body.
+header; its hash is that of RFC 6962 (SHA-256 over 0x00 and the leaf). A header has
+no texts that may have to be erased: those are in the commits it names by their ids.
 """
 
 from __future__ import annotations

@@ -16,12 +16,6 @@ from asg_mcp.errors import LimitExceeded, Withheld
 KIND_NAMES = {MAP: "map", LIST: "list"}
 
 
-def kind_of(value: JsonValue) -> int:
-    """SCALAR, MAP or LIST."""
-    kind = type(value)
-    return MAP if kind is dict else LIST if kind is list else SCALAR
-
-
 def flatten(value: JsonValue, key: str, origin: int, hasher: Hasher) -> list[Entry]:
     """The entries of a checked value at `key`, itself first, all with one origin."""
     out: list[Entry] = []

@@ -1,6 +1,7 @@
-"""Every limit of the program, with its unit in the name and its reason beside it.
+"""The limits that callers meet, with their units in their names.
 
-Reaching one is a `LimitExceeded` that names it, never a silent cut.
+Reaching one is a `LimitExceeded` that names it, or a page with a cursor to the next; never a silent cut. Bounds of one
+algorithm stand beside it.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from asg_mcp.core.diff import Delta, deltas, elements
+from asg_mcp.core.diff import Delta, deltas, element_deltas, elements
 from asg_mcp.core.flat import Equality, Item, value_of
 from asg_mcp.core.lists import align
 from asg_mcp.core.nodes import LIST, MAP, SCALAR
@@ -44,7 +44,8 @@ def merge(base: State, ours: State, theirs: State) -> Merged:
     operations: list[Operation] = []
     clashes: list[Clash] = []
     for delta in deltas(base, theirs):
-        for outcome in _settle(base, ours, theirs, delta):
+        in_place = _in_place(base, ours, theirs, delta)
+        for outcome in _settle(base, ours, theirs, delta) if in_place is None else in_place:
             if isinstance(outcome, Operation):
                 operations.append(outcome)
             elif outcome not in clashes:
@@ -52,10 +53,39 @@ def merge(base: State, ours: State, theirs: State) -> Merged:
     return Merged(tuple(operations), tuple(clashes))
 
 
+def _in_place(base: State, ours: State, theirs: State, delta: Delta) -> list[Operation] | None:
+    """The merge of a list to which neither side added and from which neither took, element by element.
+
+    It costs what changed, where the merge as a sequence costs the whole list. None where it does not apply, or where
+    somebody would have to choose: a conflict is the whole list's.
+    """
+    here = ours.locate(delta.tokens)
+    if not isinstance(here, Spot) or delta.old is None or delta.new is None or not _all_lists(delta, here):
+        return None
+    # A list's marker carries the commit that last changed the number or order of its elements.
+    if not delta.old.entry.origin == delta.new.entry.origin == here.entry.origin:
+        return None
+    if not base.length(delta.old) == theirs.length(delta.new) == ours.length(here):
+        return None
+    out: list[Operation] = []
+    for inner in element_deltas(base, theirs, delta.old, delta.new):
+        nested = _in_place(base, ours, theirs, inner)
+        if nested is not None:
+            out += nested
+            continue
+        outcome = _settle_whole(base, ours, theirs, inner, ours.locate(inner.tokens), in_place=True)
+        if isinstance(outcome, Clash):
+            return None
+        if outcome is not None:
+            out.append(outcome)
+    return out
+
+
 def _settle(base: State, ours: State, theirs: State, delta: Delta) -> Iterator[Operation | Clash]:
     """One change of theirs: an operation on ours, nothing (ours has it), or a clash; a new map may be several."""
     here = ours.locate(delta.tokens)
-    if isinstance(here, Spot) and ELEMENT not in here.entry.key and _both_maps(here, delta.new):
+    came = delta.old is None and isinstance(here, Spot) and ELEMENT not in here.entry.key
+    if came and isinstance(here, Spot) and _both_maps(here, delta.new):
         assert delta.new is not None, "BUG: both are maps"
         yield from _union(ours, here, theirs, delta.new)
         return
@@ -80,10 +110,12 @@ def _union(ours: State, here: Spot, theirs: State, new: Spot) -> Iterator[Operat
             yield Clash(child.tokens, "scalar" if mine.entry.kind == child.entry.kind == SCALAR else "container")
 
 
-def _settle_whole(base: State, ours: State, theirs: State, delta: Delta, here: Spot | Gap) -> Operation | Clash | None:
+def _settle_whole(
+    base: State, ours: State, theirs: State, delta: Delta, here: Spot | Gap, *, in_place: bool = False
+) -> Operation | Clash | None:
     tokens = delta.tokens
     way = (here.deepest if isinstance(here, Gap) else here).entry.key
-    if ELEMENT in way:
+    if ELEMENT in way and not in_place:
         # A key that looks like an index, in what is a map on their side and a list on ours.
         return Clash(tokens[: depth_of(way[: way.index(ELEMENT)])], "container")
     if isinstance(here, Gap):

@@ -109,11 +109,6 @@ def unescape_segment(segment: str) -> str:
     return "".join([_UNESCAPES[next(chars)] if char == "\x01" else char for char in chars])
 
 
-def parent_key(key: str) -> str:
-    """The key of the container that holds the entry with this key; "" for children of the root."""
-    return key[: key.rfind(END, 0, len(key) - 1) + 1]
-
-
 def depth_of(key: str) -> int:
     """How many segments a key has."""
     return key.count(END)

@@ -169,6 +169,9 @@ def _too_large(size: int) -> LimitExceeded:
     )
 
 
+_CANONICAL_HINT = "Take the bytes unchanged from where they were exported, or encode the value anew as DAG-CBOR."
+
+
 def encode(value: JsonValue) -> bytes:
     """Canonical bytes of a checked value (or of a structure of checked values and ids)."""
     encoded: bytes = libipld.encode_dag_cbor(value)
@@ -186,7 +189,7 @@ def decode(data: bytes) -> JsonValue:
         raise _too_large(len(data))
     value = _checked_copy(decode_block(data), 0)
     if encode(value) != data:
-        raise InvalidValue("The bytes are not the canonical form of a value")
+        raise InvalidValue("The bytes are not the canonical form of a value", hint=_CANONICAL_HINT)
     return value
 
 
@@ -199,9 +202,9 @@ def decode_block(data: bytes) -> Any:
         block = libipld.decode_dag_cbor(data)
         again = libipld.encode_dag_cbor(block)
     except (ValueError, RecursionError) as error:
-        raise InvalidValue(f"The bytes are not DAG-CBOR: {error}") from None
+        raise InvalidValue(f"The bytes are not DAG-CBOR: {error}", hint=_CANONICAL_HINT) from None
     if again != data:
-        raise InvalidValue("The bytes are not canonical DAG-CBOR")
+        raise InvalidValue("The bytes are not canonical DAG-CBOR", hint=_CANONICAL_HINT)
     return block
 
 

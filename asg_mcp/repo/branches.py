@@ -9,7 +9,7 @@ from asg_mcp.core.ids import CommitId, is_prefix
 from asg_mcp.core.intents import Author
 from asg_mcp.core.limits import NEAREST_MAX
 from asg_mcp.core.refs import check_ref_name
-from asg_mcp.errors import Forbidden, InvalidArgument, RefExists, RefNotFound
+from asg_mcp.errors import Forbidden, InvalidArgument, InvalidName, RefExists, RefNotFound
 from asg_mcp.repo.guards import fingerprint, recall, remember
 from asg_mcp.repo.records import info_of
 from asg_mcp.repo.results import RefInfo
@@ -36,6 +36,11 @@ def make_ref(writer: Writer, view: View, name: str, kind: str, source: str, auth
     row = view.resolve(source)
     ref = Ref(name, ref_kind, row.seq)
     existing = writer.ref(name)
+    if existing is None and is_prefix(name) and writer.commit_seqs(name.lower(), 1):
+        raise InvalidName(
+            f"{name} is how a commit's id begins, and would mean the branch from now on",
+            hint="Choose a name that is not all hex digits.",
+        )
     if existing is None:
         writer.swap_ref(None, ref)
         _record(writer, EventKind.REF_CREATED, ref, None, ref, author)

@@ -73,9 +73,14 @@ def begin(
     if not text:
         return (resolve_ref(reader, graph, ref).seq if ref else reader.last_seq()), []
     seq, *position = read(kind, query_digest, text, int, *shape)
+    check_seq(reader, seq, text)
+    return seq, position
+
+
+def check_seq(reader: Reader, seq: int, text: str) -> None:
+    """Raise InvalidCursor unless the store has a commit of this number, which a cursor of another store may name."""
     if not 1 <= seq <= reader.last_seq():
         raise _invalid(text)
-    return seq, position
 
 
 def _check(kind: str, query_digest: str, payload: bytes) -> bytes:

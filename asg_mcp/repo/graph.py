@@ -15,6 +15,8 @@ from asg_mcp.storage.base import Reader
 
 REACH_KEPT_MAX = 16
 """Bitmaps kept: one bit a commit each, 125 KB at a million commits."""
+WALK_COMMITS_MAX = 256
+"""Commits between two that are walked one by one to tell whether one reaches the other."""
 _NONE = 0
 
 
@@ -117,8 +119,10 @@ class Graph:
         return bits
 
 
-def is_ancestor(reader: Reader, seq: int, head: int) -> bool:
-    """Whether `head` reaches `seq`, for commits that are near: it walks all that lies between."""
+def is_ancestor(reader: Reader, graph: Graph, seq: int, head: int) -> bool:
+    """Whether `head` reaches `seq`. What lies between is walked when it is little, else the bitmap is asked."""
+    if head - seq > WALK_COMMITS_MAX:
+        return seq in graph.reach(reader, head)
     seen = {head}
     todo = [head]
     while todo:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from blake3 import blake3
 
 from asg_mcp.core.ids import parse_prefix
-from asg_mcp.core.intents import check_name
+from asg_mcp.core.intents import Author, check_name
+from asg_mcp.core.limits import SHORT_ID_DIGITS
 from asg_mcp.core.nodes import SCALAR, Hasher
-from asg_mcp.core.operations import ABSENT, Op, Operation
-from asg_mcp.core.paths import APPEND, Tokens, format_path
+from asg_mcp.core.operations import ABSENT, Absent, Op, Operation
+from asg_mcp.core.paths import APPEND, ELEMENT, Tokens, format_path
 from asg_mcp.core.state import Gap, Spot, State
+from asg_mcp.core.values import encode
 from asg_mcp.errors import HeadMoved, ObjectChanged, RequestReused
-from asg_mcp.repo.graph import is_ancestor
+from asg_mcp.repo.graph import Graph, is_ancestor
 from asg_mcp.repo.resolve import commit_by_prefix, state_at
-from asg_mcp.storage.base import CommitRow, Reader, StoredReply, Writer
+from asg_mcp.storage.base import CommitRow, Reader, StoredReply, TermKind, Writer
 
 SHOWN_CHARS_MAX = 200
 """A value in a conflict's details is shown up to here; the caller can read the rest."""
@@ -33,8 +35,26 @@ class Guard:
 
 
 def fingerprint(kind: str, *asked: object) -> bytes:
-    """A digest of all that a request asks for, so that a repeated one is told from another with its id."""
-    return blake3(f"{kind} {asked!r}".encode(errors="surrogatepass")).digest(16)
+    """A digest of all that a request asks for, so that a repeated one is told from another with its id.
+
+    The order of a map's keys and the client's version have no part in it: a retry may differ in both.
+    """
+    return blake3(encode([kind, _plain(asked)])).digest(16)
+
+
+def _plain(asked: Any) -> Any:
+    """Requests, their parts and JSON values, as one JSON value."""
+    if isinstance(asked, Author):
+        return [asked.agent, asked.session]
+    if isinstance(asked, Absent):
+        return "absent"
+    if is_dataclass(asked):
+        return [_plain(getattr(asked, part.name)) for part in fields(asked)]
+    if isinstance(asked, Mapping):
+        return {key: _plain(item) for key, item in asked.items()}
+    if isinstance(asked, list | tuple):
+        return [_plain(item) for item in asked]
+    return str(asked) if isinstance(asked, str) else asked
 
 
 def recall(reader: Reader, principal: str, request_id: str, fingerprint: bytes) -> list[Any] | None:
@@ -60,7 +80,13 @@ def remember(writer: Writer, principal: str, request_id: str, fingerprint: bytes
 
 
 def check_head(
-    reader: Reader, hasher: Hasher, expected: str, head: CommitRow, state: State, operations: Sequence[Operation]
+    reader: Reader,
+    hasher: Hasher,
+    graph: Graph,
+    expected: str,
+    head: CommitRow,
+    state: State,
+    operations: Sequence[Operation],
 ) -> bool:
     """Whether the write is rebased: the head moved since `expected`, but nothing that it touches changed.
 
@@ -71,9 +97,9 @@ def check_head(
     seq = commit_by_prefix(reader, parse_prefix(expected))
     if seq == head.seq:
         return False
-    if not is_ancestor(reader, seq, head.seq):
+    if not is_ancestor(reader, graph, seq, head.seq):
         raise HeadMoved(
-            f"expected_head {expected} is not in the history of this branch",
+            f"expected_head {expected[:SHORT_ID_DIGITS]} is not in the history of this branch",
             hint="Read the branch again; its head is in details.",
             head=head.id.short,
         )
@@ -82,13 +108,16 @@ def check_head(
     for operation in operations:
         for path in (operation.path, operation.source):
             found = None if path is None else _changed(before, state, path, operation)
+            if found is None and path is not None:
+                found = _replaced(reader, before, state, path, seq)
             if found is not None:
                 conflicts.append(_conflict(before, state, found, operation))
     if conflicts:
         raise HeadMoved(
-            f"The branch moved from {expected} to {head.id.short}, and {conflicts[0]['path']} changed meanwhile",
+            f"The branch moved from {expected[:SHORT_ID_DIGITS]} to {head.id.short},"
+            f" and {conflicts[0]['path']} changed meanwhile",
             head=head.id.short,
-            expected_head=expected,
+            expected_head=expected[:SHORT_ID_DIGITS],
             conflicts=conflicts,
         )
     return True
@@ -115,10 +144,28 @@ def _changed(before: State, after: State, path: Tokens, operation: Operation) ->
     return None if before.object(old) == after.object(new) else path
 
 
+def _replaced(reader: Reader, before: State, after: State, path: Tokens, since: int) -> Tokens | None:
+    """The list element on the way to a path that another may stand in the place of, or None.
+
+    An index is no name: when somebody set the element, its list or what is above it as a whole, what stands at the
+    index may be another element, though the lists are equally long.
+    """
+    for tokens in _list_ancestors(before, path):
+        element = path[: len(tokens) + 1]
+        old, new = before.locate(element), after.locate(element)
+        if not isinstance(old, Spot) or not isinstance(new, Spot) or before.object(old) == after.object(new):
+            continue
+        for length in range(len(element) + 1):
+            newest = reader.find((TermKind.PATH, format_path(element[:length])), reader.last_seq() + 1, 1)
+            if newest and newest[0] > since:
+                return element
+    return None
+
+
 def _list_ancestors(state: State, path: Tokens) -> list[Tokens]:
     """The lists on the way to a path whose indexes it goes through."""
     place = state.locate(path)
-    if isinstance(place, Spot) and "\x02" not in place.entry.key:
+    if isinstance(place, Spot) and ELEMENT not in place.entry.key:
         return []
     lists = []
     spot: Spot | None = state.root()
@@ -150,8 +197,10 @@ def shown(state: State, spot: Spot) -> Any:
     return value if len(repr(value)) <= SHOWN_CHARS_MAX else f"({state.type_name(spot)}, {len(repr(value))} characters)"
 
 
-def check_object(expected: str, before: State, after: State, path: Tokens) -> bool:
+def check_object(expected: str, before: State, after: State, path: Tokens, *, writes: bool) -> bool:
     """Whether the path already was what the write would make it, so that nothing remains to do.
+
+    A request that writes nothing (`writes` false: tests alone, or a checkpoint) makes it nothing, so it has to hold.
 
     Raises ObjectChanged when it is neither that nor what the caller had read.
     """
@@ -162,9 +211,9 @@ def check_object(expected: str, before: State, after: State, path: Tokens) -> bo
     if isinstance(old, Spot) and before.object(old).hex().startswith(digits):
         return False
     new = after.locate(path)
-    if isinstance(old, Gap) and isinstance(new, Gap):
+    if writes and isinstance(old, Gap) and isinstance(new, Gap):
         return True
-    if isinstance(old, Spot) and isinstance(new, Spot) and before.object(old) == after.object(new):
+    if writes and isinstance(old, Spot) and isinstance(new, Spot) and before.object(old) == after.object(new):
         return True
     found: dict[str, Any] = {"path": format_path(path), "expected_object": expected}
     if isinstance(old, Spot):

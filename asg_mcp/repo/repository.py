@@ -69,7 +69,7 @@ class Repository:
         """
         request = Request(ref, checked_operations(operations), intent, author, guard)
         hasher = self._store.hasher
-        return await self._store.write(lambda writer: run(writer, hasher, request))
+        return await self._store.write(lambda writer: run(writer, hasher, request, self._graph))
 
     async def revert(self, request: RevertRequest, intent: Intent, author: Author, guard: Guard) -> r.RevertResult:
         """Undo commits, all by an agent or session since a time, or restore a path; conflicts are answered as data."""

@@ -79,7 +79,7 @@ class GetResult:
     object: Id
     truncated: bool
     omitted: tuple[tuple[Tokens, str, int], ...]
-    """(path, type, number of children) of each container that was left out, in path order."""
+    """(path, type, number of entries below it) of each part that was left out, in path order."""
     next_cursor: str
     last_change: CommitInfo
     """The commit that last changed the path or anything below it."""

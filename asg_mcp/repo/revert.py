@@ -22,7 +22,7 @@ from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, re
 from asg_mcp.repo.records import author_of
 from asg_mcp.repo.requests import Resolution, RevertRequest
 from asg_mcp.repo.results import Conflict, RevertResult
-from asg_mcp.repo.transaction import KEPT_ROOTS, apply_all, branch_of, checked_operations, object_at, write_commit
+from asg_mcp.repo.transaction import KEPT_ROOTS, apply_all, branch_of, check_kept, object_at, write_commit
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import CommitRow, TermKind, Writer
 
@@ -84,8 +84,10 @@ def revert(
     for row in undone:
         plan.undo(view.state(row), view.state_of(row.parents[0]))
     plan.check_resolutions()
-    operations = checked_operations(_net(state, plan.state))
-    rebased = check_head(writer, view.hasher, guard.expected_head, head, state, operations)
+    # What comes from the store was checked when it was written, and may be more than one caller may ask for at once.
+    operations = _net(state, plan.state)
+    check_kept(operations)
+    rebased = check_head(writer, view.hasher, view.graph, guard.expected_head, head, state, operations)
     result = RevertResult(
         ref=ref.name,
         commit=None,
@@ -100,9 +102,13 @@ def revert(
     if request.preview:
         found = [change(state, plan.state, item) for item in differences(state, plan.state)]
         return replace(result, changes=tuple(found[:CHANGES_SHOWN_MAX]), changed=len(found))
-    settled = check_object(guard.expected_object, state, plan.state, at)
-    if plan.conflicts or settled or not operations:
+    settled = check_object(guard.expected_object, state, plan.state, at, writes=True)
+    if plan.conflicts:
         return replace(result, object=object_at(state, at))
+    if settled or not operations:
+        result = replace(result, object=object_at(state, at))
+        remember(writer, author.principal, guard.request_id, asked, _memory(result))
+        return result
     edited = apply_all(state, operations, view.hasher, writer.last_seq() + 1)
     result = replace(result, changed=edited.changed, object=object_at(edited.state, at))
     commit = write_commit(writer, view.hasher, ref, head, edited, intent, author)
@@ -297,7 +303,7 @@ def _recalled(answer: list[Any]) -> RevertResult:
     ref, commit, parent, reverted, changed, content, rebased = answer
     return RevertResult(
         ref=ref,
-        commit=CommitId(commit),
+        commit=None if commit is None else CommitId(commit),
         parent=CommitId(parent),
         reverted=tuple(CommitId(item) for item in reverted),
         changed=changed,

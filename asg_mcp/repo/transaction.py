@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +20,8 @@ from asg_mcp.core.operations import Absent, Op, Operation
 from asg_mcp.core.paths import Tokens, format_path
 from asg_mcp.core.state import Gap, State
 from asg_mcp.core.values import checked, encode
-from asg_mcp.errors import Forbidden, LimitExceeded, RefNotFound
+from asg_mcp.errors import Forbidden, InvalidPath, LimitExceeded, RefNotFound
+from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
 from asg_mcp.repo.records import info_of, pack_commit, terms_for
 from asg_mcp.repo.resolve import commit_by_prefix, state_at
@@ -28,6 +30,7 @@ from asg_mcp.storage.base import CommitRow, Ref, RefKind, Writer
 
 KEPT_ROOTS = {"_meta": "the version of the state's schema", "plans": "plans and their tasks"}
 """Roots that no ordinary write changes; a write to / keeps them."""
+_NAME = re.compile(r"[A-Za-z0-9._/-]+")
 EVENT_NUMBERS = {kind: number for number, kind in enumerate(EventKind)}
 
 
@@ -54,11 +57,10 @@ def checked_operations(operations: Sequence[Operation]) -> tuple[Operation, ...]
             limit="OPERATIONS_MAX",
             max=OPERATIONS_MAX,
         )
+    check_kept(operations)
     out = []
     size = 0
     for operation in operations:
-        for path in (operation.path, operation.source):
-            _check_kept(operation, path)
         value = operation.value
         if not isinstance(value, Absent):
             value = checked(value, depth=len(operation.path))
@@ -74,7 +76,23 @@ def checked_operations(operations: Sequence[Operation]) -> tuple[Operation, ...]
     return tuple(out)
 
 
+def _gone_already(state: State, operation: Operation) -> bool:
+    """Whether an operation deletes what is not there: with expected_object that is success, for it is already so."""
+    return operation.op is Op.DELETE and isinstance(state.locate(operation.path), Gap)
+
+
+def check_kept(operations: Sequence[Operation]) -> None:
+    """Raise Forbidden for an operation on a root that has tools of its own, and InvalidPath for a move to the root."""
+    for operation in operations:
+        for path in (operation.path, operation.source):
+            _check_kept(operation, path)
+
+
 def _check_kept(operation: Operation, path: Tokens | None) -> None:
+    if operation.op is Op.MOVE and operation.path == ():
+        raise InvalidPath(
+            "Nothing can be moved to the root", hint="Set / to the value, or move to a path below it.", path="/"
+        )
     named = list(path[:1]) if path else []
     if path == () and operation.op is Op.SET and isinstance(operation.value, dict):
         named = [key for key in operation.value if key in KEPT_ROOTS]
@@ -87,7 +105,7 @@ def _check_kept(operation: Operation, path: Tokens | None) -> None:
             )
 
 
-def run(writer: Writer, hasher: Hasher, request: Request) -> WriteResult:
+def run(writer: Writer, hasher: Hasher, request: Request, graph: Graph | None = None) -> WriteResult:
     """Apply a request's (checked) operations to a branch as one commit.
 
     Runs on the writer's thread; writes nothing when it raises HeadMoved,
@@ -100,11 +118,16 @@ def run(writer: Writer, hasher: Hasher, request: Request) -> WriteResult:
     ref = branch_of(writer, request.ref)
     head = writer.commit(ref.seq)
     state = state_at(writer, hasher, head)
-    rebased = check_head(writer, hasher, request.guard.expected_head, head, state, request.operations)
+    guard, operations = request.guard, request.operations
+    rebased = check_head(writer, hasher, graph or Graph(), guard.expected_head, head, state, operations)
     origin = writer.last_seq() + 1
-    edited = apply_all(state, request.operations, hasher, origin)
-    at = common_path(edited.paths or [()])
-    settled = check_object(request.guard.expected_object, state, edited.state, common_path(request_paths(request)))
+    if guard.expected_object and all(_gone_already(state, operation) for operation in operations):
+        operations = tuple(operation for operation in operations if operation.op is not Op.DELETE)
+    edited = apply_all(state, operations, hasher, origin)
+    at = common_path(edited.paths or request_paths(request))
+    writes = any(operation.op is not Op.TEST for operation in request.operations)
+    below = common_path(request_paths(request))
+    settled = check_object(guard.expected_object, state, edited.state, below, writes=writes)
     if settled or (request.operations and not edited.changed):
         result = WriteResult(head.id, ref.name, _parent(writer, head), object_at(edited.state, at), 0, rebased)
     else:
@@ -254,6 +277,12 @@ def branch_of(writer: Writer, name: str) -> Ref:
     """
     ref = writer.ref(name)
     if ref is None:
+        if not _NAME.fullmatch(name):
+            raise RefNotFound(
+                f"{name!r} is no branch, and a write needs one",
+                hint="Name a branch, or make one from it with asg_branch.",
+                ref=name,
+            )
         seq = commit_by_prefix(writer, name)
         raise RefNotFound(
             f"{name} is a commit ({writer.commit(seq).id.short}), and a write needs a branch",

@@ -1,4 +1,9 @@
-"""Verify: replay every commit, hash everything again, and compare with what is stored."""
+"""Verify: replay every commit, hash everything again, and compare with what is stored.
+
+What it cannot know: whether a remembered reply was deleted, for nothing else
+tells that there was one; and whether a whole store was replaced by another one
+that is right in itself, an earlier copy of it for instance.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from dataclasses import dataclass, field
 from asg_mcp.core.commits import RecordedOperation
 from asg_mcp.core.edits import apply_entries
 from asg_mcp.core.events import Event, EventKind
+from asg_mcp.core.ids import Id
 from asg_mcp.core.intents import Author
 from asg_mcp.core.nodes import SCALAR, Blob, Branch, Entry, Hasher, Leaf, Link
 from asg_mcp.core.paths import parse_path
@@ -16,13 +22,17 @@ from asg_mcp.core.state import State
 from asg_mcp.errors import AsgError, StorageError
 from asg_mcp.repo.records import author_of, header_of, info_of, operations_of, root_of, terms_for
 from asg_mcp.repo.resolve import state_at
+from asg_mcp.repo.results import CommitInfo
+from asg_mcp.repo.words import indexed, words_of
 from asg_mcp.storage.base import CommitRow, EventRow, Reader, Ref, Store, TermKind
 
 Progress = Callable[[str, int, int], None]
 """(what is being checked, how many are done, how many there are)"""
 
 CHUNK_ROWS = 500
-"""Commits or events checked in one read transaction: a longer one would keep the WAL from being checkpointed."""
+"""Rows checked in one read transaction: a longer one would keep the WAL from being checkpointed."""
+WORDS_CHECKED = 8
+"""Words of each commit, the longest ones, that the text index must find it by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class Problem:
     """The first thing that is not as it should be."""
 
     kind: str
-    """database, commit, node, value, index, event or ref"""
+    """database, commit, node, value, index, event, ref or reply; the code of the error where reading failed"""
     what: str
     message: str
 
@@ -72,7 +82,10 @@ def verify(store: Store, progress: Progress) -> VerifyReport:
 
     Each commit is replayed on its parent's stored state, and gives the stored
     nodes, entry by entry with their origins; every node, value, operation list and
-    body is hashed again; ids, index rows, events and refs must agree with them.
+    body is hashed again; ids, index rows, events and refs must agree with them,
+    and the events with the commits, one each. Every remembered reply is opened.
+    Commits made meanwhile are not checked, but their events are: the refs are
+    compared with the log as both are at the end.
     """
     checker = _Checker(store)
     try:
@@ -93,12 +106,14 @@ class _Checker:
     store: Store
     report: VerifyReport = field(default_factory=VerifyReport)
     refs: dict[str, Ref] = field(default_factory=dict)
-    rows: set[int] = field(default_factory=set)
-    """Rows of nodes and values that were checked."""
+    values: dict[int, Id] = field(default_factory=dict)
+    """The ids that the values hash to, by their rows."""
+    recorded: int = 0
+    """The highest number of a commit that an event brought."""
 
     def run(self, progress: Progress) -> None:
         with self.store.reading(stored=True) as reader:
-            last, events = reader.last_seq(), reader.events_count()
+            last = reader.last_seq()
         for start in range(1, last + 1, CHUNK_ROWS):
             with self.store.reading(stored=True) as reader:
                 for seq in range(start, min(start + CHUNK_ROWS, last + 1)):
@@ -107,15 +122,19 @@ class _Checker:
                         commit.check()
                     self.report.counts["commits"] += 1
             progress("commits", self.report.counts["commits"], last)
-        for start in range(0, events, CHUNK_ROWS):
+        whole = False
+        while not whole:
             with self.store.reading(stored=True) as reader:
-                for index in range(start, min(start + CHUNK_ROWS, events)):
+                done, events = self.report.counts["events"], reader.events_count()
+                for index in range(done, min(done + CHUNK_ROWS, events)):
                     with _named("event", f"event {index}"):
                         self._event(reader, index)
                     self.report.counts["events"] += 1
+                whole = self.report.counts["events"] >= events
+                if whole:  # in this very transaction: an event more, and the refs would be others
+                    self._refs(reader)
             progress("events", self.report.counts["events"], events)
-        with self.store.reading(stored=True) as reader:
-            self._refs(reader, events)
+        self._replies()
 
     def _event(self, reader: Reader, index: int) -> None:
         row = reader.event(index)
@@ -125,6 +144,7 @@ class _Checker:
             raise _Wrong("event", f"event {index}", f"The leaf hash of event {index} is not that of its header")
         if reader.find((TermKind.REF, row.ref), index + 1, 1) != [index]:
             raise _Wrong("index", f"event {index}", f"Event {index} is not in the index under {row.ref}")
+        self._brought(reader, row)
         before = self.refs.get(row.ref)
         if (None if before is None else before.seq) != row.old:
             raise _Wrong("event", f"event {index}", f"Event {index} does not begin where {row.ref} was")
@@ -133,18 +153,37 @@ class _Checker:
         else:
             self.refs[row.ref] = Ref(row.ref, row.ref_kind, row.new)
 
-    def _refs(self, reader: Reader, events: int) -> None:
+    def _brought(self, reader: Reader, row: EventRow) -> None:
+        """The commit that an event brought is the next one, and was made on what the ref pointed at."""
+        what = f"event {row.index}"
+        if tuple(EventKind)[row.kind] not in (EventKind.STORE_CREATED, EventKind.COMMIT):
+            return
+        if row.new != self.recorded + 1:
+            raise _Wrong("event", what, f"Event {row.index} brings commit {row.new}, not commit {self.recorded + 1}")
+        self.recorded = row.new
+        if reader.commit(row.new).parents[:1] != (() if row.old is None else (row.old,)):
+            raise _Wrong("event", what, f"The commit of event {row.index} has another parent than {row.ref} had")
+
+    def _refs(self, reader: Reader) -> None:
         stored = {}
         after = ""
         while page := reader.refs("", after, CHUNK_ROWS):
             stored.update({ref.name: ref for ref in page})
             after = page[-1].name
-        if reader.events_count() != events:
-            return  # others have written since; what they wrote is not part of this check
         for name in sorted(stored.keys() | self.refs.keys()):
             if stored.get(name) != self.refs.get(name):
                 raise _Wrong("ref", name, f"{name} does not point where the event log left it")
             self.report.counts["refs"] += 1
+        if self.recorded != reader.last_seq():
+            name = f"commit {reader.commit(self.recorded + 1).id.short}"
+            raise _Wrong("commit", name, f"No event brought {name}: the log has lost it, and the branch it was made on")
+
+    def _replies(self) -> None:
+        after: bytes | None = b""
+        while after is not None:
+            with self.store.reading(stored=True) as reader, _named("reply", "a remembered reply"):
+                page = reader.replies(after, CHUNK_ROWS)
+            after = page[-1][0] if page else None
 
 
 class _Commit:
@@ -159,6 +198,10 @@ class _Commit:
 
     def check(self) -> None:
         reader, row = self.reader, self.row
+        info = info_of(reader, row)
+        if info.withheld:
+            message = f"The texts of {self.name} are gone, and nothing of this store was ever erased"
+            raise _Wrong("commit", self.name, message)
         if header_of(reader, row, self.hasher).id != row.id:
             raise _Wrong("commit", self.name, f"The id of {self.name} is not that of its header, operations and texts")
         operations = operations_of(row)
@@ -166,7 +209,7 @@ class _Commit:
         for operation in operations:
             for entry in operation.entries or ():
                 self._blob(entry)
-        self._index(operations)
+        self._index(info, operations)
         self.checker.report.counts["operations"] += len(operations)
 
     def _replay(self, operations: list[RecordedOperation]) -> None:
@@ -204,7 +247,6 @@ class _Commit:
                 self._same_entry(entry, twin, what)
         if self.hasher.node_id(kept) != stored.id:
             raise _Wrong("node", what, f"{what} does not hash to its id {stored.id.short}")
-        self.checker.rows.add(stored.row)
         self.checker.report.counts["nodes"] += 1
 
     def _same_entry(self, made: Entry, stored: Entry, what: str) -> None:
@@ -217,16 +259,25 @@ class _Commit:
 
     def _blob(self, entry: Entry) -> None:
         blob = entry.value
-        if entry.kind == SCALAR and type(blob) is Blob and not blob.erased and blob.row not in self.checker.rows:
-            if self.hasher.value_ids.of(self.reader.blob(blob.row)) != blob.id:
-                raise _Wrong("value", f"blob {blob.row}", f"The value in blob {blob.row} does not hash to its id")
-            self.checker.rows.add(blob.row)
+        if entry.kind != SCALAR or type(blob) is not Blob:
+            return
+        if blob.erased:
+            what = f"value {blob.id.short}"
+            raise _Wrong("value", what, f"{what} in {self.name} is gone, and nothing of this store was ever erased")
+        known = self.checker.values.get(blob.row)
+        found = self.hasher.value_ids.of(self.reader.blob(blob.row)) if known is None else known
+        if found != blob.id:
+            raise _Wrong("value", f"blob {blob.row}", f"The value in blob {blob.row} does not hash to its id")
+        if known is None:
+            self.checker.values[blob.row] = found
             self.checker.report.counts["values"] += 1
 
-    def _index(self, operations: list[RecordedOperation]) -> None:
-        info = info_of(self.reader, self.row)
-        if info.withheld:
-            return
+    def _index(self, info: CommitInfo, operations: list[RecordedOperation]) -> None:
+        seq = self.row.seq
+        words = [word for word in words_of(f"{info.description}\n{info.reasoning}") if indexed(word)]
+        words.sort(key=lambda word: (-len(word), word))
+        if words and self.reader.find_text(words[:WORDS_CHECKED], seq + 1, 1, after=seq - 1) != [seq]:
+            raise _Wrong("index", self.name, f"{self.name} is not in the text index under all of its words")
         for term in terms_for(info, operations):
             if self.reader.find(term, self.row.seq + 1, 1) != [self.row.seq]:
                 raise _Wrong("index", self.name, f"{self.name} is not in the index under {term[0].name} {term[1]!r}")

@@ -66,7 +66,7 @@ class BlameReply(Wire):
     path: Annotated[str, Field(description="The path that was asked for.")]
     entries: Annotated[list[BlameItem], Field(description="One a path, or one a change with history.")]
     next_cursor: NextCursor
-    omitted: Annotated[int, Field(description="Entries of the state behind this page, containers counted; 0 with history.")]
+    omitted: Annotated[int, Field(description="Entries of the state behind this page; 0 with history.")]
 
 
 class Target(StrEnum):

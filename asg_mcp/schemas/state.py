@@ -33,9 +33,9 @@ class GetParams(Params):
 
 
 class OmittedPart(Wire):
-    path: Annotated[str, Field(description="The container that was left out; get it by this path.")]
-    type: Annotated[str, Field(description="map or list.")]
-    children: Annotated[int, Field(description="How many keys or elements it has.")]
+    path: Annotated[str, Field(description="What was left out; get it by this path.")]
+    type: Annotated[str, Field(description="Its type.")]
+    entries: Annotated[int, Field(description="Entries below it, on all levels: values and containers.")]
 
 
 class GetReply(Wire):
@@ -46,7 +46,7 @@ class GetReply(Wire):
     type: Annotated[str, Field(description="null, bool, int, float, string, list or map.")]
     object: Annotated[str, Field(description="Names the content at the path; usable as expected_object.")]
     truncated: Annotated[bool, Field(description="Whether parts were left out.")]
-    omitted: Annotated[list[OmittedPart], Field(description="The containers that were left out.")]
+    omitted: Annotated[list[OmittedPart], Field(description="What is below depth or did not fit max_bytes.")]
     next_cursor: NextCursor
     last_change: Annotated[LastChange, Field(description="Who last changed the path or anything below it, and why.")]
 

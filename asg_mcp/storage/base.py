@@ -153,6 +153,10 @@ class Reader(NodeSource, Protocol):
         """The remembered answer to a request."""
         ...
 
+    def replies(self, after: bytes, limit: int) -> list[tuple[bytes, StoredReply]]:
+        """Remembered answers with the keys that the backend keeps them under, those behind `after`, in key order."""
+        ...
+
     def name(self, number: int) -> str:
         """The interned text of this number."""
         ...
@@ -254,7 +258,10 @@ class Store(Protocol):
         ...
 
     def integrity(self) -> list[str]:
-        """What the database's own integrity check finds wrong; empty when all is well."""
+        """What the database's own integrity check finds wrong, and how its schema and counters differ from ours.
+
+        Empty when all is well.
+        """
         ...
 
     async def close(self) -> None:

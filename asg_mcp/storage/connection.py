@@ -124,7 +124,10 @@ def translated(error: sqlite3.Error) -> StorageError:
         return StoreIncompatible(
             f"The database cannot be opened: {error}", hint="Check that the folder exists and that you may write to it."
         )
-    return StorageError(f"The database reports: {error} ({name or type(error).__name__})")
+    return StorageError(
+        f"The database reports: {error} ({name or type(error).__name__})",
+        hint="Try again; if it lasts, `asg-mcp doctor` checks the file and its settings, `asg-mcp verify` the data.",
+    )
 
 
 def _uri(path: Path, mode: str) -> str:

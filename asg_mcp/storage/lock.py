@@ -84,5 +84,5 @@ def make_file(path: Path) -> WriteLock:
 
 
 def absolute(path: Path) -> Path:
-    """The path from the root of the file system."""
-    return path.absolute()
+    """The path from the root of the file system, links followed: one file must have one lock, whatever it is called."""
+    return path.resolve()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 from asg_mcp.errors import StoreIncompatible
 
@@ -32,6 +33,15 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 """Entry n takes a database from layout n to layout n + 1. Never edit one that was released."""
+
+
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite~_stat%' ESCAPE '~'"
+"""Statistics of the query planner (sqlite_stat1 and its like) may be there: they change no answer."""
+_COUNTED = {
+    "counter.row": "SELECT max(ifnull((SELECT max(id) FROM nodes), 0), ifnull((SELECT max(id) FROM blobs), 0))",
+    "counter.name": "SELECT ifnull(max(id), 0) FROM names",
+}
+"""Each counter and the highest number that was given out by it and is in use."""
 
 
 def layout_of(connection: sqlite3.Connection) -> int:
@@ -70,3 +80,28 @@ def migrate(connection: sqlite3.Connection) -> int:
             connection.execute("ROLLBACK")
             raise
     return before
+
+
+def schema_faults(connection: sqlite3.Connection) -> list[str]:
+    """What the schema has besides or instead of what the migrations make, the text index's own tables included."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        migrate(fresh)
+        ours = set(fresh.execute(_SCHEMA))
+    found = set(connection.execute(_SCHEMA))
+    names = {(kind, name) for kind, name, _, _ in ours}
+    faults = [f"The {kind} {name} of the schema is missing or was changed" for kind, name, _, _ in ours - found]
+    faults += [
+        f"The {kind} {name} is not part of the schema" for kind, name, _, _ in found - ours if (kind, name) not in names
+    ]
+    return sorted(faults)
+
+
+def counter_faults(connection: sqlite3.Connection) -> list[str]:
+    """Counters that would give out a number again that is in use."""
+    stored = dict(connection.execute("SELECT name, value FROM meta"))
+    faults = []
+    for name, query in _COUNTED.items():
+        used, value = connection.execute(query).fetchone()[0], stored.get(name, 0)
+        if type(value) is not int or value < used:
+            faults.append(f"{name} is {value!r}, and {used} is in use")
+    return faults

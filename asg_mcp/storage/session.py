@@ -186,10 +186,21 @@ class SqliteReader:
         """See Reader."""
         key = reply_key(principal, request_id)
         found = self._db.execute("SELECT data FROM replies WHERE id = ?", (key,)).fetchone()
-        if found is None:
-            return None
-        parts: list[Any] = unpack(self._sealer.open(found[0], b"reply" + key, "a remembered reply"), "a reply")
-        return StoredReply(bytes.fromhex(parts[0]), parts[1])
+        return None if found is None else self._reply(key, found[0])
+
+    def replies(self, after: bytes, limit: int) -> list[tuple[bytes, StoredReply]]:
+        """See Reader."""
+        found = self._db.execute("SELECT id, data FROM replies WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return [(key, self._reply(key, data)) for key, data in found]
+
+    def _reply(self, key: bytes, data: bytes) -> StoredReply:
+        what = f"reply {key.hex()[:12]}"
+        parts: list[Any] = unpack(self._sealer.open(data, b"reply" + key, what), what)
+        try:
+            fingerprint, answer = parts
+            return StoredReply(bytes.fromhex(fingerprint), answer)
+        except (TypeError, ValueError) as error:
+            raise StoreCorrupt(f"The stored bytes of {what} are no reply: {error}", what=what) from error
 
     def name(self, number: int) -> str:
         """See Reader."""

@@ -43,7 +43,7 @@ from asg_mcp.storage.connection import (
 )
 from asg_mcp.storage.lock import WriteLock, absolute, make_file
 from asg_mcp.storage.rows import Sealer
-from asg_mcp.storage.schema import migrate
+from asg_mcp.storage.schema import counter_faults, migrate, schema_faults
 from asg_mcp.storage.session import Caches, Counters, SqliteReader, SqliteWriter
 from asg_mcp.storage.thread import WriterThread
 
@@ -172,8 +172,7 @@ class SqliteStore:
         except TimeoutError:
             if job.claim("abandoned"):
                 raise StoreBusy(
-                    f"The write lock was not free for {LOCK_WAIT_SECONDS_MAX:.0f} s:"
-                    f" another process holds {self._lock.path}"
+                    f"The write did not get its turn within {LOCK_WAIT_SECONDS_MAX:.0f} s (lock file {self._lock.path})"
                 ) from None
             result = await job.future
             return result
@@ -298,7 +297,9 @@ class SqliteStore:
         """See Store."""
         connection = connect_reader(self.path)
         try:
-            return [str(row[0]) for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+            connection.execute("BEGIN")  # others may write: the counters and the rows must be of one moment
+            faults = [str(row[0]) for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+            return faults or schema_faults(connection) or counter_faults(connection)
         except sqlite3.Error as error:
             return [str(error)]
         finally:
@@ -315,7 +316,7 @@ class SqliteStore:
             readers, self._readers = self._readers, []
         for connection, _ in readers:
             connection.close()
-        await self._thread.close(self._lock)
+        await self._thread.close(self._lock, LOCK_WAIT_SECONDS_MAX)
         self._lock.close()
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from asg_mcp.errors import StoreBusy
 from asg_mcp.storage.lock import WriteLock
 
 T = TypeVar("T")
@@ -54,12 +55,23 @@ class WriterThread:
             self._aio._connection = self._connect()
         return self.connection
 
-    async def close(self, lock: WriteLock) -> None:
-        """Close under the write lock, for the last close checkpoints the WAL, and end the thread."""
+    async def close(self, lock: WriteLock, wait_seconds_max: float) -> None:
+        """Close under the write lock, for the last close checkpoints the WAL, and end the thread.
+
+        When another process keeps the lock for longer, it has the file open too, so this close is not the last one
+        and checkpoints nothing: then it is done without the lock.
+        """
 
         def close(connection: sqlite3.Connection) -> None:
-            with lock:
+            try:
+                lock.take(wait_seconds_max)
+            except StoreBusy:
                 connection.close()
+                return
+            try:
+                connection.close()
+            finally:
+                lock.release()
 
         try:
             await self.run(close)

@@ -16,7 +16,6 @@ CORE = frozenset(
         "asg_blame",
         "asg_diff",
         "asg_branch",
-        "asg_merge",
         "asg_revert",
         "asg_search",
     }

@@ -139,18 +139,22 @@ async def revert(ctx: ToolContext, p: RevertParams) -> RevertReply:
 
 
 def _reverted(done: r.RevertResult, *, preview: bool) -> pack.Fields:
-    """The lists share one reply, those first on which the caller has to act."""
-    lists: dict[str, list[JsonValue]] = {"conflicts": [pack.conflict(item) for item in done.conflicts]}
+    """The lists share one reply, those first on which the caller has to act; the changes, the longest, come last."""
+    lists: dict[str, list[JsonValue]] = {
+        "conflicts": [pack.conflict(item) for item in done.conflicts],
+        "reverted": [commit.short for commit in done.reverted],
+    }
+    totals = {name: len(items) for name, items in lists.items()}
     if preview:
         lists["changes"] = [pack.change(item) for item in done.changes]
-    lists["reverted"] = [commit.short for commit in done.reverted]
+        totals["changes"] = done.changed  # the repository hands out the first of them
     fields = pack.written(done)
     omitted: dict[str, int] = {}
     room = pack.ITEMS_BYTES_MAX
     for name, items in lists.items():
         fields[name], room = pack.first(items, room)
-        if len(fields[name]) < len(items):
-            omitted[name] = len(items) - len(fields[name])
+        if len(fields[name]) < totals[name]:
+            omitted[name] = totals[name] - len(fields[name])
     return {**fields, "omitted": omitted} if omitted else fields
 
 

@@ -41,8 +41,8 @@ COMMON = """
   the write is rebased, and says so; otherwise it fails with `head_moved` and names the paths.
 - **expected_object**: the `object` that the path must still have, as asg_get gave it; else `object_changed`.
 - **request_id**: any text of your own. The same call with the same id takes effect once, and is answered again.
-- **session**: a session you have opened. **provenance**: the circumstances, all optional, as
-  [schemas/provenance.json](../schemas/provenance.json) has them.
+- **provenance**: the circumstances, all optional, as [schemas/provenance.json](../schemas/provenance.json) has them.
+- **session**: leave it out; no tool of this version opens a session, and any text here is refused.
 - **limit**, **cursor**: a reply holds at most `limit` items and about 32 KB; `next_cursor` gets the next page.
 - A field without a value is missing; `null` is a stored null. What is too large to show is named in `left_out`.
 """

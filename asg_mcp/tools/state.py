@@ -35,8 +35,7 @@ async def get(ctx: ToolContext, p: GetParams) -> GetReply:
             "object": pack.shown(found.object, full=p.full_ids),
             "truncated": found.truncated,
             "omitted": [
-                {"path": format_path(path), "type": kind, "children": children}
-                for path, kind, children in found.omitted
+                {"path": format_path(path), "type": kind, "entries": entries} for path, kind, entries in found.omitted
             ],
             "next_cursor": found.next_cursor,
             "last_change": pack.last_change(found.last_change, full_ids=p.full_ids),

@@ -10,7 +10,8 @@ import pytest
 
 from asg_mcp.core.edits import apply_operation
 from asg_mcp.core.merge import Clash, merge
-from asg_mcp.core.paths import format_path
+from asg_mcp.core.operations import Op, Operation
+from asg_mcp.core.paths import format_path, parse_path
 from asg_mcp.core.state import State
 from asg_mcp.core.values import encode
 from tests.core.test_diff import changed, random_document
@@ -99,7 +100,6 @@ def side(value: Any) -> dict[str, Any]:
         (GONE, {"x": 1}, {"y": 2}, {"x": 1, "y": 2}),
         (GONE, {"n": {"x": 1}}, {"n": {"y": [2]}}, {"n": {"x": 1, "y": [2]}}),
         (GONE, {}, {"y": 2}, {"y": 2}),
-        (5, {"x": 1}, {"y": 2}, {"x": 1, "y": 2}),
         (1, {"x": 1}, {"x": 1}, {"x": 1}),
     ],
 )
@@ -125,6 +125,7 @@ def test_what_does_not_contradict_is_merged(base: Any, ours: Any, theirs: Any, r
         ({"0": {"y": 1}}, [{"y": 3}], {"0": {"y": 2}}, "/a", "container"),
         ({"0": {"y": 1}}, [{}], {"0": {"y": 2}}, "/a", "container"),
         (1, {"x": 1}, 2, "/a", "container"),
+        (5, {"x": 1}, {"y": 2}, "/a", "container"),
         (1, {"x": 1}, [1], "/a", "container"),
         (GONE, {"x": 1}, 2, "/a", "container"),
         (GONE, {"x": 1}, {"x": 2}, "/a/x", "scalar"),
@@ -201,3 +202,34 @@ def test_maps_in_a_list_are_merged_field_by_field_in_their_places() -> None:
 def test_equal_elements_do_not_confuse_the_merge() -> None:
     assert merged({"l": [0, 0, 0]}, {"l": [0, 0, 0, 0]}, {"l": [0, 0, 0]}) == ({"l": [0] * 4}, set())
     assert merged({"l": [1, True, 1.0]}, {"l": [1, True, 1.0, 2]}, {"l": [1, True, 1.0]})[0] == {"l": [1, True, 1.0, 2]}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_list_without_insertions_is_merged_in_place_as_it_would_be_as_a_sequence(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short cut for lists whose elements stand for each other gives what the long way gives, with distinct ids."""
+    rng = random.Random(seed)
+    length = rng.choice([1, 3, 40])
+    items = [{"id": number, "a": 0, "b": {"c": 0, "l": [1, 2, 3]}} for number in range(length)]
+    base = state_of({"x": {"l": items}, "y": 1})
+
+    def edited(origin: int) -> State:
+        state = base
+        for _ in range(rng.randint(1, 4)):
+            field = rng.choice(["a", "b/c", "b/l/1", "new"])
+            path = f"/x/l/{rng.randrange(length)}/{field}"
+            told = Operation(Op.SET, parse_path(path), rng.randint(1, 3))
+            state = apply_operation(state, told, origin).state
+        return state
+
+    ours, theirs = edited(2), edited(3)
+    state, clashes = merged_states(base, ours, theirs)
+    other, other_clashes = merged_states(base, theirs, ours)
+    monkeypatch.setattr("asg_mcp.core.merge._in_place", lambda *_: None)
+    long_way, long_clashes = merged_states(base, ours, theirs)
+    assert bool(clashes) == bool(other_clashes)
+    assert {clash.tokens for clash in clashes} <= {("x", "l")}
+    if not clashes:
+        assert state.tree.id == other.tree.id
+        assert (state.tree.id, long_clashes) == (long_way.tree.id, ())

@@ -219,7 +219,5 @@ def test_the_segment_of_a_list_element_is_found_in_a_key_exactly_where_one_was_p
 
 
 @given(SEGMENTS)
-def test_parent_and_depth_are_read_off_a_key(segments: list[str]) -> None:
-    key = "".join(segments)
-    assert paths.depth_of(key) == len(segments)
-    assert paths.parent_key(key) == "".join(segments[:-1])
+def test_the_depth_is_read_off_a_key(segments: list[str]) -> None:
+    assert paths.depth_of("".join(segments)) == len(segments)

@@ -107,3 +107,11 @@ async def test_requests_made_again_are_answered_and_not_done_again(desk: Desk) -
     assert (await desk.branch("side", request_id="r-1")).commit == first.commit
     assert (await desk.repo.delete_branch("side", ALICE, "r-2")).commit == gone.commit
     assert await names(desk) == {("main", "branch")}
+
+
+async def test_a_name_that_begins_a_commits_id_is_refused(desk: Desk) -> None:
+    """A branch comes before a commit when text is resolved, so it would be taken for that commit."""
+    commit = (await desk.head()).id
+    for name in (commit.short, commit.hex(), commit.hex()[:6]):
+        with pytest.raises(InvalidName):
+            await desk.branch(name, "main~1")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asg_mcp.core.limits import INT_MAX, INT_MIN, PAGE_ITEMS_MAX
+from asg_mcp.core.limits import INT_MAX, INT_MIN, PAGE_ITEMS_MAX, VALUE_DEPTH_MAX
 from asg_mcp.errors import InvalidArgument, InvalidCursor, LimitExceeded
 from asg_mcp.repo import cursors
+from tests.repo.desk import open_desk
 
 POSITIONS = st.lists(
     st.one_of(st.none(), st.integers(INT_MIN, INT_MAX), st.text(st.characters(exclude_categories=["Cs"]))), max_size=5
@@ -76,3 +78,23 @@ def test_a_page_has_one_to_the_most_items() -> None:
         cursors.check_limit(0)
     with pytest.raises(LimitExceeded):
         cursors.check_limit(PAGE_ITEMS_MAX + 1)
+
+
+async def test_a_cursor_of_a_larger_store_is_refused_and_no_sign_of_damage(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        await desk.set("/a", list(range(5)))
+        digests = {
+            "log": cursors.digest("main", ()),
+            "blame": cursors.digest("main", (), VALUE_DEPTH_MAX, False),
+            "get": cursors.digest("main", (), None),
+        }
+        made = {kind: cursors.make(kind, digest, [61, 1]) for kind, digest in digests.items()}
+        for call in (
+            desk.repo.log("main", (), limit=1, cursor=made["log"]),
+            desk.repo.blame("main", (), depth=VALUE_DEPTH_MAX, history=False, limit=1, cursor=made["blame"]),
+            desk.repo.get("main", (), depth=None, max_bytes=100, cursor=made["get"]),
+            desk.diff("main", "main", cursor=cursors.make("diff", cursors.digest("main", "main", ()), [61, 2, 0])),
+            desk.diff("main", "main", cursor=cursors.make("diff", cursors.digest("main", "main", ()), [2, 61, 0])),
+        ):
+            with pytest.raises(InvalidCursor):
+                await call

@@ -57,7 +57,7 @@ def test_what_is_reached_is_what_a_walk_finds(seed: int) -> None:
         assert len(reach) == len(expected)
         other = rng.randint(1, reader.last)
         assert reach.without(graph.reach(reader, other)) == len(expected - reader.reached(other))
-        assert is_ancestor(reader, other, head) == (other in expected)
+        assert is_ancestor(reader, graph, other, head) == (other in expected)
         assert len(graph._kept) <= REACH_KEPT_MAX
 
 

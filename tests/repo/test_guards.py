@@ -170,9 +170,46 @@ async def test_an_expected_object_must_be_an_id(desk: Desk) -> None:
         await desk.set("/s", 2, expected_object="not hex")
 
 
-async def test_a_delete_of_what_is_gone_says_so(desk: Desk) -> None:
+async def test_a_delete_of_what_is_gone_is_already_as_asked_only_for_who_had_read_it(desk: Desk) -> None:
+    answer = await desk.apply(("delete", "/gone"), expected_object="abcdef123456")
+    assert (answer.changed, answer.object) == (0, None)
     with pytest.raises(PathNotFound):
-        await desk.apply(("delete", "/gone"), expected_object="abcdef123456")
+        await desk.apply(("delete", "/gone"))
+
+
+@pytest.mark.parametrize("told", [(), (("test", "/s", 1),)])
+async def test_a_request_that_writes_nothing_needs_what_it_expects_to_hold(desk: Desk, told: Any) -> None:
+    before = await desk.log()
+    with pytest.raises(ObjectChanged):
+        await desk.apply(*told, expected_object="abcdef123456")
+    assert await desk.log() == before
+
+
+async def test_an_element_that_was_replaced_at_its_index_is_not_written_into(desk: Desk) -> None:
+    """An index names a place: what stands there may be another element though the list is as long as it was."""
+    await desk.set("/q", [{"name": "amy", "state": "idle"}, {"name": "bob", "state": "idle"}])
+    read = (await desk.head()).id.hex()
+    await desk.set("/q", [{"name": "carol", "state": "idle"}, {"name": "bob", "state": "idle"}], author=BOB)
+    with pytest.raises(HeadMoved) as caught:
+        await desk.set("/q/0/state", "busy", expected_head=read)
+    assert caught.value.details["conflicts"][0]["path"] == "/q/0"
+    assert (await desk.set("/q/1/state", "busy", expected_head=read)).rebased
+
+
+async def test_two_fields_of_one_element_are_changed_side_by_side(desk: Desk) -> None:
+    await desk.set("/q", [{"name": "amy", "state": "idle"}])
+    read = (await desk.head()).id.hex()
+    await desk.set("/q/0/name", "ann", author=BOB)
+    assert (await desk.set("/q/0/state", "busy", expected_head=read)).rebased
+
+
+async def test_a_retry_may_order_its_keys_otherwise_and_come_from_a_newer_client(desk: Desk) -> None:
+    first = await desk.set("/r", {"a": 1, "b": [{"c": 1, "d": 2}]}, request_id="r-7")
+    newer = Author(ALICE.principal, ALICE.agent, "claude/2.0")
+    again = await desk.set("/r", {"b": [{"d": 2, "c": 1}], "a": 1}, request_id="r-7", author=newer)
+    assert (again.commit, again.replayed) == (first.commit, True)
+    with pytest.raises(RequestReused):
+        await desk.set("/r", {"a": 1.0, "b": [{"c": 1, "d": 2}]}, request_id="r-7")
 
 
 # --- request_id -----------------------------------------------------------------------

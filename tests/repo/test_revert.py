@@ -357,3 +357,32 @@ async def test_the_author_of_the_revert_is_who_asked_for_it(desk: Desk) -> None:
     await desk.revert("main", author=CAROL)
     assert (await desk.blame("/a/x"))[0].commit.principal == CAROL.principal
     assert ALICE.principal != CAROL.principal
+
+
+async def test_what_became_another_kind_of_thing_and_was_changed_since_is_a_conflict(desk: Desk) -> None:
+    undone = await desk.set("/a", "scalar", author=BOB)
+    await desk.set("/a", {"amy": 9}, author=CAROL)
+    answer = await desk.revert(undone.commit.short)
+    assert (answer.commit, paths(answer.conflicts)) == (None, ["/a"])
+    assert await desk.value("/a") == {"amy": 9}
+
+
+async def test_a_change_of_more_paths_than_one_call_may_name_is_undone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "OPERATIONS_MAX", 20)
+    await desk.set("/big", {f"k{number}": 0 for number in range(50)})
+    undone = await desk.set("/big", {f"k{number}": 1 for number in range(50)})
+    await desk.revert(undone.commit.short)
+    assert set((await desk.value("/big")).values()) == {0}
+
+
+async def test_a_revert_that_found_nothing_to_do_is_remembered(desk: Desk) -> None:
+    undone = await desk.set("/a/x", 5)
+    await desk.set("/a/x", 1)
+    guard = Guard(request_id="u-1")
+    assert (await desk.revert(undone.commit.short, guard=guard)).commit is None
+    await desk.set("/a/x", 5)
+    again = await desk.revert(undone.commit.short, guard=guard)
+    assert (again.commit, again.replayed) == (None, True)
+    assert await desk.value("/a/x") == 5

@@ -234,3 +234,16 @@ def test_the_common_path_is_the_deepest_that_holds_all() -> None:
     assert common([("a", "b")]) == ("a", "b")
     assert common([(), ("a",)]) == ()
     assert common([("a",), ("ab",)]) == ()
+
+
+async def test_nothing_is_moved_to_the_root(desk: Desk) -> None:
+    """It would bring in roots that no ordinary write may make, and drop those that no ordinary write may delete."""
+    await desk.set("/a", {"plans": {"p": 1}, "b": 2})
+    with pytest.raises(InvalidPath):
+        await desk.apply(("move", "/", "/a"))
+    assert await desk.value() == {"a": {"plans": {"p": 1}, "b": 2}}
+
+
+async def test_a_write_to_a_revision_says_that_it_needs_a_branch(desk: Desk) -> None:
+    with pytest.raises(RefNotFound, match="a write needs one"):
+        await desk.set("/a", 1, ref="main~1")

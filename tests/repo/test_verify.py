@@ -8,18 +8,22 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asg_mcp.app import open_repository
+from asg_mcp.core.commits import body_id
 from asg_mcp.core.values import decode_trusted, encode
+from asg_mcp.repo import verify as verify_module
 from asg_mcp.repo.repository import Repository
-from asg_mcp.repo.verify import Problem, VerifyReport
+from asg_mcp.repo.verify import Problem, VerifyReport, event_of
 from asg_mcp.storage.base import TermKind
 from asg_mcp.storage.rows import Sealer
-from asg_mcp.storage.session import term_number
+from asg_mcp.storage.session import commit_identity, term_number
+from asg_mcp.storage.sqlite import open_store
 from tests.repo.desk import Desk, open_desk
 from tests.repo.stores import BOB
 
@@ -264,3 +268,170 @@ async def test_others_may_write_meanwhile(copy: Path) -> None:
         await Desk(repo).set("/later", 1)
         assert report.ok
         assert (await repo.verify(silent)).ok
+
+
+# --- what agrees with itself, and is not what was written -----------------------
+
+
+COMMIT_ID = "SELECT id FROM commits WHERE seq = ?"
+
+
+def script(path: Path, *statements: str) -> None:
+    """Run statements that do not tell how many rows they changed."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in statements:
+            db.execute(statement)
+
+
+async def test_a_commit_that_no_event_brought_is_found(copy: Path) -> None:
+    seq, old = one(copy, "SELECT new, old FROM events ORDER BY id DESC LIMIT 1")
+    damage(copy, "DELETE FROM events WHERE id = (SELECT max(id) FROM events)")
+    damage(copy, "UPDATE refs SET seq = ? WHERE name = 'main' AND seq = ?", old, seq)
+    found = await problem(copy)
+    assert (found.kind, found.what) == ("commit", f"commit {one(copy, COMMIT_ID, seq)[0].hex()[:12]}")
+
+
+async def test_an_event_that_brings_a_commit_a_second_time_is_found(copy: Path) -> None:
+    # A copy of the newest event, with a right leaf: the ref goes from where it is to where it is.
+    store = await open_store(copy)
+    with store.reading() as reader:
+        newest = reader.event(reader.events_count() - 1)
+        assert newest is not None
+        index = newest.index + 1
+        told = replace(newest, index=index, old=newest.new)
+        leaf = event_of(reader, told).leaf_hash()
+    await store.close()
+    columns = "id + 1, kind, ref, ref_kind, new, new, ?, data"
+    damage(copy, f"INSERT INTO events SELECT {columns} FROM events WHERE id = ?", leaf, newest.index)
+    damage(copy, "INSERT INTO terms (term, seq) VALUES (?, ?)", term_number((TermKind.REF, told.ref)), index)
+    found = await problem(copy)
+    assert (found.kind, found.what) == ("event", f"event {index}")
+
+
+@pytest.mark.parametrize("moved_back", [False, True])
+async def test_refs_are_compared_with_the_log_while_others_write(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, moved_back: bool
+) -> None:
+    monkeypatch.setattr(verify_module, "CHUNK_ROWS", 7)
+    if moved_back:
+        damage(copy, "UPDATE refs SET seq = seq - 1 WHERE name = 'side'")
+    async with open_repository(copy, create=False) as repo:
+        loop = asyncio.get_running_loop()
+        written: list[int] = []
+
+        def write_meanwhile(what: str, done: int, total: int) -> None:
+            if len(written) < 3 and (what == "events" or done == total):
+                asyncio.run_coroutine_threadsafe(Desk(repo).set("/later", done), loop).result(10)
+                written.append(done)
+
+        report = await repo.verify(write_meanwhile)
+    assert len(written) == 3
+    assert [(found.kind, found.what) for found in report.problems] == ([("ref", "side")] if moved_back else [])
+
+
+async def test_an_emptied_text_index_is_found(copy: Path) -> None:
+    script(copy, "INSERT INTO texts (texts) VALUES ('delete-all')")
+    found = await problem(copy)
+    assert (found.kind, found.what) == ("index", f"commit {one(copy, COMMIT_ID, 1)[0].hex()[:12]}")
+
+
+async def test_one_commit_that_is_not_in_the_text_index_is_found(copy: Path) -> None:
+    script(
+        copy,
+        "INSERT INTO texts (texts) VALUES ('delete-all')",
+        "INSERT INTO texts (rowid, text) SELECT seq, 'The store was created. A change. Undone.'"
+        " FROM commits WHERE seq <> 5",
+    )
+    found = await problem(copy)
+    assert (found.kind, found.what) == ("index", f"commit {one(copy, COMMIT_ID, 5)[0].hex()[:12]}")
+
+
+@pytest.mark.parametrize("text", ["\U0001f600 \u212b ngstr\xf6m \u0130stanbul", "\U0001f600 !", "x" * 900])
+async def test_any_description_is_found_in_the_text_index(copy: Path, text: str) -> None:
+    async with open_repository(copy, create=False) as repo:
+        await Desk(repo).set("/later", 1, description=text)
+        assert (await repo.verify(silent)).problems == ()
+
+
+async def test_a_garbled_reply_is_found(copy: Path) -> None:
+    [key] = one(copy, "SELECT id FROM replies")
+    damage(copy, "UPDATE replies SET data = x'00'")
+    found = await problem(copy)
+    assert (found.kind, found.what) == ("store_corrupt", f"reply {key.hex()[:12]}")
+
+
+async def test_a_reply_that_is_none_under_a_right_checksum_is_found(copy: Path) -> None:
+    [key] = one(copy, "SELECT id FROM replies")
+    damage(copy, "UPDATE replies SET data = ?", Sealer().seal(encode(["no hex", []]), b"reply" + key))
+    assert (await problem(copy)).what == f"reply {key.hex()[:12]}"
+
+
+def point_elsewhere(path: Path, was: int, row: int) -> None:
+    """Let every entry of a stored tree that points at one blob row point at another."""
+    changed = 0
+    sealer = Sealer()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for number, data in db.execute("SELECT id, data FROM nodes").fetchall():
+            parts = decode_trusted(sealer.open(data, b"node%d" % number, "it"))
+            blobs = [part for part in parts if type(part) is list and len(part) == 2 and part[0] == was]
+            for blob in blobs:
+                blob[0] = row
+            if blobs:
+                sealed = sealer.seal(encode(parts), b"node%d" % number)
+                db.execute("UPDATE nodes SET data = ? WHERE id = ?", (sealed, number))
+            changed += len(blobs)
+    assert changed, "the damage was done"
+
+
+async def test_an_entry_that_points_at_the_checked_row_of_another_value_is_found(copy: Path) -> None:
+    async with open_repository(copy, create=False) as repo:
+        await Desk(repo).set("/other", "other " * 700)
+    first, last = one(copy, "SELECT min(id), max(id) FROM blobs")
+    point_elsewhere(copy, last, first)
+    found = await problem(copy)
+    assert (found.kind, found.what) == ("value", f"blob {first}")
+
+
+async def test_a_value_that_is_gone_without_having_been_erased_is_found(copy: Path) -> None:
+    point_elsewhere(copy, one(copy, "SELECT min(id) FROM blobs")[0], 0)
+    found = await problem(copy)
+    assert found.kind == "value"
+    assert "gone" in found.message
+
+
+async def test_texts_that_are_gone_without_having_been_erased_are_found(copy: Path) -> None:
+    sealer = Sealer()
+    digest, p1, at, root, data = one(copy, "SELECT id, p1, at, root, data FROM commits WHERE seq = 5")
+    identity = commit_identity(5, digest, (p1,), at, root)
+    parts = decode_trusted(sealer.open(data, identity, "it"))
+    parts[11] = bytes(body_id(parts[10], parts[11]))
+    damage(copy, "UPDATE commits SET data = ? WHERE seq = 5", sealer.seal(encode(parts), identity))
+    found = await problem(copy)
+    assert (found.kind, found.what) == ("commit", f"commit {digest.hex()[:12]}")
+    assert "gone" in found.message
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("CREATE TRIGGER t AFTER INSERT ON refs BEGIN DELETE FROM refs WHERE name = 'side'; END", "trigger t "),
+        ("DROP INDEX commits_id", "index commits_id "),
+        ("CREATE TABLE more (x)", "table more "),
+        ("CREATE INDEX other ON events (ref)", "index other "),
+        ("ALTER TABLE refs ADD COLUMN more", "table refs "),
+        ("UPDATE meta SET value = 1 WHERE name = 'counter.row'", "counter.row is 1,"),
+        ("UPDATE meta SET value = 'many' WHERE name = 'counter.row'", "counter.row is 'many',"),
+        ("DELETE FROM meta WHERE name = 'counter.name'", "counter.name is 0,"),
+        ("INSERT INTO blobs (id, data) VALUES (99999, x'00')", "99999 is in use"),
+    ],
+)
+async def test_another_schema_and_lowered_counters_are_found(copy: Path, statement: str, named: str) -> None:
+    script(copy, statement)
+    found = await problem(copy)
+    assert (found.kind, found.what) == ("database", "file")
+    assert named in found.message
+
+
+async def test_statistics_of_the_query_planner_are_let_be(copy: Path) -> None:
+    script(copy, "ANALYZE")
+    assert (await verified(copy)).problems == ()

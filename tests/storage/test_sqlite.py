@@ -468,6 +468,31 @@ async def test_closing_writes_the_log_back_into_the_file_and_refuses_what_comes_
     await again.close()
 
 
+async def test_a_file_has_one_lock_whatever_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with made_store(tmp_path) as made:
+        link = tmp_path / "link.db"
+        link.symlink_to(made.store.path)
+        with hold(made.store.path) as holder:
+            monkeypatch.setattr(sqlite, "LOCK_WAIT_SECONDS_MAX", 0.1)
+            with pytest.raises(StoreBusy):
+                await open_store(link)
+            holder.communicate()
+
+
+async def test_closing_does_not_wait_for_ever_for_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with made_store(tmp_path) as made:
+        await made.set("/a", 1)
+        with hold(made.store.path) as holder:
+            monkeypatch.setattr(sqlite, "LOCK_WAIT_SECONDS_MAX", 0.1)
+            await made.store.close()
+            holder.communicate()
+    again = await open_store(tmp_path / "state.db")
+    assert document(again) == {"a": 1}
+    await again.close()
+
+
 async def test_closing_finishes_what_waits(tmp_path: Path) -> None:
     async with made_store(tmp_path) as made:
         waiting = [asyncio.create_task(made.set(f"/k{number}", number)) for number in range(70)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from asg_mcp.tools.reference import GROUPS
 from asg_mcp.tools.registry import Hints, Tool
 from tests.schemas.validation import check_schema
 
+ROOT = Path(__file__).parents[2]
 CATALOGUE_BYTES_MAX = 18_000
 """Name, description and input schema of all tools: what a model reads before it does anything."""
 CORE_BYTES_MAX = 8_000
@@ -156,6 +158,12 @@ def test_no_two_tools_answer_to_one_name() -> None:
 
 def test_what_models_read_of_all_tools_stays_inside_the_budget() -> None:
     assert sum(map(listed_bytes, CATALOGUE)) <= CATALOGUE_BYTES_MAX
+
+
+def test_every_tool_that_the_program_or_its_page_names_is_there() -> None:
+    texts = [ROOT / "README.md", *(ROOT / "asg_mcp").rglob("*.py")]
+    named = {name for file in texts for name in re.findall(r"\basg_[a-z_]+", file.read_text(encoding="utf-8"))}
+    assert named - {"asg_mcp"} == {tool.name for tool in CATALOGUE}
 
 
 def test_what_models_read_of_the_core_profile_stays_inside_its_budget() -> None:

@@ -241,7 +241,15 @@ async def test_a_preview_tells_the_changes_and_how_many_did_not_fit() -> None:
     answer = r.RevertResult("main", None, HEAD, (PARENT,) * 3, 100, changes, ())
     _, reply = await called("asg_revert", {"intent_description": "Undo it", "preview": True}, revert=answer)
     assert 0 < len(reply["changes"]) < 100
-    assert reply["omitted"] == {"changes": 100 - len(reply["changes"]), "reverted": 3}
+    assert reply["reverted"] == [PARENT.short] * 3
+    assert reply["omitted"] == {"changes": 100 - len(reply["changes"])}
+
+
+async def test_a_preview_counts_the_changes_that_the_repository_did_not_hand_out() -> None:
+    changes = tuple(r.Change("add", (f"k{n}",), ABSENT, n) for n in range(5))
+    answer = r.RevertResult("main", None, HEAD, (PARENT,), 900, changes, ())
+    _, reply = await called("asg_revert", {"intent_description": "Undo it", "preview": True}, revert=answer)
+    assert (reply["changed"], len(reply["changes"]), reply["omitted"]) == (900, 5, {"changes": 895})
 
 
 @pytest.mark.parametrize(("tool", "own"), [("asg_query", {}), ("asg_revert", {"intent_description": "Undo it"})])

@@ -149,7 +149,7 @@ async def test_get_tells_what_was_left_out_and_who_changed_it_last() -> None:
         "type": "map",
         "object": ROOT.short,
         "truncated": True,
-        "omitted": [{"path": "/a b/big", "type": "list", "children": 7}],
+        "omitted": [{"path": "/a b/big", "type": "list", "entries": 7}],
         "next_cursor": "more",
         "last_change": {
             "commit": HEAD.short,
