@@ -113,7 +113,7 @@ async def test_a_set_reads_and_writes_no_more_after_a_long_history(tmp_path: Pat
     assert old.other_rows == young.other_rows
 
 
-async def test_a_set_in_a_wide_map_writes_at_most_twice_what_it_writes_in_a_narrow_one(
+async def test_a_set_in_a_map_a_thousand_times_as_wide_writes_a_few_rows_more_and_no_more(
     tmp_path: Path, loads: list[int]
 ) -> None:
     costs = []
@@ -124,9 +124,10 @@ async def test_a_set_in_a_wide_map_writes_at_most_twice_what_it_writes_in_a_narr
             await _commit(repository, "loader", _set(("wide",), dict.fromkeys(keys, 0)))
             costs.append(await _cost_of_sets(repository, path, "wide", keys, loads))
     narrow, wide = costs
-    assert wide.loads <= narrow.loads * 3, "three levels of nodes instead of one"
-    assert wide.node_rows <= narrow.node_rows * 2
-    assert wide.data_bytes <= narrow.data_bytes * 2
+    # Two to five levels of nodes, depending on the store's salt: a thousand times the width is three levels more.
+    assert wide.loads <= narrow.loads * 3
+    assert wide.node_rows <= narrow.node_rows * 3
+    assert wide.data_bytes <= narrow.data_bytes * 2.5
     assert wide.other_rows == narrow.other_rows
 
 

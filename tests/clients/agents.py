@@ -13,7 +13,7 @@ from typing import Any
 from mcp import Client, StdioServerParameters
 from mcp_types import Implementation, TextContent
 
-from asg_mcp import config
+from tests.kit.processes import unmeasured_environment
 
 CALL_SECONDS_MAX = 60.0
 
@@ -72,7 +72,7 @@ async def agent(store: Path, name: str) -> AsyncIterator[Agent]:
     parameters = StdioServerParameters(
         command=sys.executable,
         args=["-m", "asg_mcp", "serve", "--db", str(store)],
-        env=dict(config.own_environment()),
+        env=unmeasured_environment(),
     )
     about = Implementation(name=f"client-of-{name}", version="1")
     async with Client(parameters, client_info=about, read_timeout_seconds=CALL_SECONDS_MAX) as client:
@@ -88,7 +88,7 @@ async def run_program(*arguments: str, python_options: tuple[str, ...] = ()) -> 
         "asg_mcp",
         *arguments,
         stdout=asyncio.subprocess.PIPE,
-        env=dict(config.own_environment()),
+        env=unmeasured_environment(),
     )
     async with asyncio.timeout(CALL_SECONDS_MAX):
         out, _ = await process.communicate()

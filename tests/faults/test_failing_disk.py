@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from asg_mcp import config
 from asg_mcp.app import open_repository
 from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.operations import Op, Operation
@@ -21,6 +20,7 @@ from asg_mcp.repo.guards import Guard
 from asg_mcp.repo.repository import Repository
 from tests.faults.checks import check
 from tests.faults.writer import Told, told_in
+from tests.kit.processes import unmeasured_environment
 
 DISK_BYTES = 4 * 1_024 * 1_024
 WRITES_MAX = 2_000
@@ -103,7 +103,7 @@ async def test_a_write_that_the_disk_failed_is_not_acknowledged_and_nothing_else
         *(*files, sys.executable, "-m", "tests.faults.writer", str(store), "a", "300"),
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[2],
-        env=dict(config.own_environment()),
+        env=unmeasured_environment(),
     )
     async with asyncio.timeout(WAIT_SECONDS_MAX):
         output, _ = await process.communicate()

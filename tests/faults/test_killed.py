@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from asg_mcp import config
 from tests.faults.checks import check
 from tests.faults.writer import Told
+from tests.kit.processes import unmeasured_environment
 from tests.kit.rpc import raw_client
 
 KILLS = 300
@@ -33,7 +33,7 @@ def test_a_repository_that_is_killed_keeps_what_it_acknowledged(tmp_path: Path) 
         timeout=WAIT_SECONDS_MAX,
         check=False,
         cwd=Path(__file__).parents[2],
-        env={**config.own_environment(), "TMPDIR": str(tmp_path)},
+        env={**unmeasured_environment(), "TMPDIR": str(tmp_path)},
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{KILLS} kills, ")
@@ -54,7 +54,7 @@ async def test_a_server_that_is_killed_keeps_what_it_acknowledged(tmp_path: Path
 
 async def _killed_server(store: Path, name: str, acks: int) -> list[Told]:
     """Give a server many writes at once and kill it after so many replies; all that it replied."""
-    async with raw_client("-m", "asg_mcp", "serve", "--db", str(store)) as client:
+    async with raw_client("-m", "asg_mcp", "serve", "--db", str(store), measured=False) as client:
         await client.handshake()
         requests = {}
         for number in range(PIPELINED):

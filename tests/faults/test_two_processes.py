@@ -6,10 +6,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-from asg_mcp import config
 from tests.clients.agents import Refused, agent
 from tests.faults.checks import check
 from tests.faults.writer import Told, told_in
+from tests.kit.processes import unmeasured_environment
 
 WRITES = 500
 WRITES_OF_A_SERVER = 100
@@ -21,7 +21,7 @@ async def _writer(store: Path, name: str, count: int) -> list[Told]:
         *(sys.executable, "-m", "tests.faults.writer", str(store), name, str(count)),
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[2],
-        env=dict(config.own_environment()),
+        env=unmeasured_environment(),
     )
     async with asyncio.timeout(WAIT_SECONDS_MAX):
         output, _ = await process.communicate()

@@ -15,6 +15,8 @@ from typing import Any
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, PROTOCOL_VERSION_META_KEY
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 
+from tests.kit.processes import unmeasured_environment
+
 REPOSITORY_ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60.0
 """Bounds each wait; a test that reaches it has failed."""
@@ -112,9 +114,10 @@ def enveloped(request: Message, client: str = "raw", version: str = "1") -> Mess
 
 @asynccontextmanager
 async def raw_client(
-    *argv: str, env: Mapping[str, str] | None = None, stderr: int | None = None
+    *argv: str, env: Mapping[str, str] | None = None, stderr: int | None = None, measured: bool = True
 ) -> AsyncIterator[RawClient]:
     """Start `python *argv` in the repository's root and connect to its pipes; it is ended with the block."""
+    own = dict(os.environ) if measured else unmeasured_environment()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *argv,
@@ -122,7 +125,7 @@ async def raw_client(
         stdout=asyncio.subprocess.PIPE,
         stderr=stderr,
         cwd=REPOSITORY_ROOT,
-        env={**os.environ, "PYTHONFAULTHANDLER": "1", **(env or {})},
+        env={**own, "PYTHONFAULTHANDLER": "1", **(env or {})},
         limit=_LINE_BYTES_MAX,
     )
     client = RawClient(process)
