@@ -66,6 +66,8 @@ REPLY_BYTES_ASKED_MAX = 16 * 1_024 * 1_024
 """What `max_bytes` of get may ask for."""
 PAGE_ITEMS_DEFAULT = 20
 PAGE_ITEMS_MAX = 500
+COUNT_AHEAD_MAX = 100
+"""How far the rest behind a page is counted; as many stand for as many or more. A full count would be a full scan."""
 SCAN_ENTRIES_MAX = 200_000
 """State entries that one search call reads before it hands back a cursor."""
 SCAN_COMMITS_MAX = 200_000

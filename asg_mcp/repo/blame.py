@@ -51,8 +51,7 @@ def blame(view: View, ref: str, path: Tokens, *, depth: int, history: bool, limi
         entries = [_entry(view, state, spot) for spot in spots[:limit]]
         position = spots[limit].rank if len(spots) > limit else None
     next_cursor = "" if position is None else cursors.make("blame", asked, [row.seq, position])
-    omitted = 0 if position is None or history or isinstance(place, Gap) else place.end - position
-    return BlameResult(ref, CommitId(row.id), path, tuple(entries), next_cursor, omitted)
+    return BlameResult(ref, CommitId(row.id), path, tuple(entries), next_cursor)
 
 
 def _entry(view: View, state: State, spot: Spot) -> BlameEntry:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import anyio.to_thread
 
 from asg_mcp.core.intents import Author, Intent
+from asg_mcp.core.limits import COUNT_AHEAD_MAX
 from asg_mcp.core.operations import Operation
 from asg_mcp.core.paths import Tokens
 from asg_mcp.repo import results as r
@@ -28,6 +30,7 @@ from asg_mcp.repo.view import View
 from asg_mcp.storage.base import Health, Reader, Store, Writer
 
 T = TypeVar("T")
+Page = TypeVar("Page", r.SearchResult, r.DiffResult, r.LogResult, r.BlameResult, r.QueryResult)
 PROGRAM = "asg-mcp"
 """Principal and agent of what the program does of itself."""
 
@@ -99,9 +102,11 @@ class Repository:
         self, ref: str, query: str, *, mode: str, prefix: Tokens, limit: int, cursor: str
     ) -> r.SearchResult:
         """Keys and values by text, regular expression or JSONPath."""
-        return await self._read_apart(
-            lambda view: search(view.reader, view.graph, view.hasher, ref, query, mode, prefix, limit, cursor)
-        )
+
+        def page(view: View, most: int, at: str) -> r.SearchResult:
+            return search(view.reader, view.graph, view.hasher, ref, query, mode, prefix, most, at)
+
+        return await self._read_apart(lambda view: _counted(page, view, limit, cursor, _matches))
 
     async def list_refs(self, prefix: str, *, kind: str, limit: int, cursor: str) -> r.RefList:
         """Branches and tags, with what they are ahead and behind."""
@@ -109,23 +114,37 @@ class Repository:
 
     async def diff(self, ref_a: str, ref_b: str, path: Tokens, *, limit: int, cursor: str) -> r.DiffResult:
         """Typed changes between any two refs."""
-        return await self._read_apart(lambda view: diff(view, ref_a, ref_b, path, limit=limit, cursor=cursor))
+
+        def page(view: View, most: int, at: str) -> r.DiffResult:
+            return diff(view, ref_a, ref_b, path, limit=most, cursor=at)
+
+        return await self._read_apart(lambda view: _counted(page, view, limit, cursor, _changes))
 
     async def log(self, ref: str, path: Tokens, *, limit: int, cursor: str) -> r.LogResult:
         """Commits a ref reaches, newest first; with a path, those that changed it."""
-        return await self._read_apart(lambda view: log(view, ref, path, limit=limit, cursor=cursor))
+
+        def page(view: View, most: int, at: str) -> r.LogResult:
+            return log(view, ref, path, limit=most, cursor=at)
+
+        return await self._read_apart(lambda view: _counted(page, view, limit, cursor, _commits))
 
     async def blame(
         self, ref: str, path: Tokens, *, depth: int, history: bool, limit: int, cursor: str
     ) -> r.BlameResult:
         """Who last changed a path and every field below it, or deleted it; with `history`, every change."""
-        return await self._read_apart(
-            lambda view: blame(view, ref, path, depth=depth, history=history, limit=limit, cursor=cursor)
-        )
+
+        def page(view: View, most: int, at: str) -> r.BlameResult:
+            return blame(view, ref, path, depth=depth, history=history, limit=most, cursor=at)
+
+        return await self._read_apart(lambda view: _counted(page, view, limit, cursor, _entries))
 
     async def query(self, query: Query) -> r.QueryResult:
         """Commits, agents or state entries that pass every filter."""
-        return await self._read_apart(lambda view: run_query(view.reader, view.graph, view.hasher, query))
+
+        def page(view: View, most: int, at: str) -> r.QueryResult:
+            return run_query(view.reader, view.graph, view.hasher, replace(query, limit=most, cursor=at))
+
+        return await self._read_apart(lambda view: _counted(page, view, query.limit, query.cursor, _found))
 
     async def verify(self, progress: Progress) -> VerifyReport:
         """Replay and hash everything again. `progress` is called on another thread."""
@@ -144,3 +163,33 @@ class Repository:
 
     async def _read_apart(self, work: Callable[[View], T]) -> T:
         return await anyio.to_thread.run_sync(lambda: self._read(work))
+
+
+def _counted(
+    page: Callable[[View, int, str], Page], view: View, limit: int, cursor: str, size: Callable[[Page], int]
+) -> Page:
+    """A page that says how much it left out, as far as one more page of COUNT_AHEAD_MAX tells."""
+    first = page(view, limit, cursor)
+    if not first.next_cursor:
+        return first
+    return replace(first, omitted=size(page(view, COUNT_AHEAD_MAX, first.next_cursor)))
+
+
+def _matches(found: r.SearchResult) -> int:
+    return len(found.matches)
+
+
+def _changes(found: r.DiffResult) -> int:
+    return len(found.changes)
+
+
+def _commits(found: r.LogResult) -> int:
+    return len(found.commits)
+
+
+def _entries(found: r.BlameResult) -> int:
+    return len(found.entries)
+
+
+def _found(found: r.QueryResult) -> int:
+    return len(found.items) + len(found.groups)

@@ -107,6 +107,8 @@ class SearchResult:
     next_cursor: str
     scanned: int
     """State entries read by this call."""
+    omitted: int = 0
+    """How many more there are behind this page, counted up to COUNT_AHEAD_MAX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ class DiffResult:
     commit_b: CommitId
     changes: tuple[Change, ...]
     next_cursor: str
+    omitted: int = 0
+    """How many more there are behind this page, counted up to COUNT_AHEAD_MAX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,8 @@ class LogResult:
     commits: tuple[CommitInfo, ...]
     next_cursor: str
     clock_anomaly: bool = False
+    omitted: int = 0
+    """How many more there are behind this page, counted up to COUNT_AHEAD_MAX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +197,7 @@ class BlameResult:
     entries: tuple[BlameEntry, ...]
     next_cursor: str
     omitted: int = 0
-    """Entries of the state behind this page, containers counted; 0 with history."""
+    """How many more there are behind this page, counted up to COUNT_AHEAD_MAX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +243,8 @@ class QueryResult:
     groups: tuple[Group, ...]
     next_cursor: str
     examined: int
+    omitted: int = 0
+    """How many more there are behind this page, counted up to COUNT_AHEAD_MAX."""
 
 
 @dataclass(frozen=True, slots=True)

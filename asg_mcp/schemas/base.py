@@ -109,6 +109,7 @@ Branch = Annotated[str, Field(description="Default main")]
 Path = Annotated[str, Field(description="JSON Pointer")]
 Limit = Annotated[int, Field(ge=1, le=PAGE_ITEMS_MAX, description=f"Default {PAGE_ITEMS_DEFAULT}")]
 Cursor = Annotated[str, Field(description="next_cursor")]
+MoreBehind = Annotated[int, Field(description="How many more there are behind this page; 100 means 100 or more.")]
 NextCursor = Annotated[str, Field(description="Give it as cursor for the next page; empty on the last.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from asg_mcp.core.limits import PAGE_ITEMS_DEFAULT
-from asg_mcp.schemas.base import Cursor, Limit, NextCursor, Params, Ref, Wire
+from asg_mcp.schemas.base import Cursor, Limit, MoreBehind, NextCursor, Params, Ref, Wire
 from asg_mcp.schemas.entries import ChangeItem
 from asg_mcp.schemas.intents import Keyed
 
@@ -75,3 +75,4 @@ class DiffReply(Wire):
     commit_b: Annotated[str, Field(description="The commit of the new side.")]
     changes: Annotated[list[ChangeItem], Field(description="What leads from the old side to the new, in path order.")]
     next_cursor: NextCursor
+    omitted: MoreBehind = 0

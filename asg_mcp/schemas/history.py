@@ -17,6 +17,7 @@ from asg_mcp.schemas.base import (
     Branch,
     Cursor,
     Limit,
+    MoreBehind,
     NextCursor,
     Params,
     Path,
@@ -39,6 +40,7 @@ class LogReply(Wire):
     ref: Annotated[str, Field(description="The ref that was asked for.")]
     commits: Annotated[list[CommitItem], Field(description="Newest first.")]
     next_cursor: NextCursor
+    omitted: MoreBehind = 0
     clock_anomaly: Annotated[bool, Field(description="Whether recorded times run backwards around a given TIME.")] = (
         False
     )
@@ -66,7 +68,7 @@ class BlameReply(Wire):
     path: Annotated[str, Field(description="The path that was asked for.")]
     entries: Annotated[list[BlameItem], Field(description="One a path, or one a change with history.")]
     next_cursor: NextCursor
-    omitted: Annotated[int, Field(description="Entries of the state behind this page; 0 with history.")]
+    omitted: MoreBehind = 0
 
 
 class Target(StrEnum):
@@ -165,6 +167,7 @@ class QueryReply(Wire):
     ] = []
     groups: Annotated[list[GroupItem], Field(description="The groups; only with group_by.")] = []
     next_cursor: NextCursor
+    omitted: MoreBehind = 0
     examined: Annotated[int, Field(description="Commits or entries looked at by this call.")]
 
 

@@ -16,7 +16,19 @@ from asg_mcp.core.limits import (
     VALUE_DEPTH_MAX,
 )
 from asg_mcp.core.operations import Op
-from asg_mcp.schemas.base import FROM_TEXT, AnyJson, Branch, Cursor, Limit, NextCursor, Params, Path, Ref, Wire
+from asg_mcp.schemas.base import (
+    FROM_TEXT,
+    AnyJson,
+    Branch,
+    Cursor,
+    Limit,
+    MoreBehind,
+    NextCursor,
+    Params,
+    Path,
+    Ref,
+    Wire,
+)
 from asg_mcp.schemas.entries import LastChange, LeftOut
 from asg_mcp.schemas.intents import WriteArguments
 
@@ -131,4 +143,5 @@ class SearchReply(Wire):
     commit: Annotated[str, Field(description="The commit it stood at.")]
     matches: Annotated[list[MatchItem], Field(description="In path order.")]
     next_cursor: NextCursor
+    omitted: MoreBehind = 0
     scanned: Annotated[int, Field(description="State entries read by this call.")]

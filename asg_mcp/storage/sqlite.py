@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import sqlite3
@@ -48,6 +49,7 @@ from asg_mcp.storage.session import Caches, Counters, SqliteReader, SqliteWriter
 from asg_mcp.storage.thread import WriterThread
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 class _Job:
@@ -329,6 +331,8 @@ async def open_store(path: Path) -> SqliteStore:
         raise StoreIncompatible(
             f"SQLite {sqlite3.sqlite_version} is too old", hint="Use a Python built with SQLite 3.35 or newer."
         )
+    for fault in library_faults():
+        logger.info("%s", fault)
     path = absolute(path)  # the folder may change while connections come and go
     lock = make_file(path)
     meta: dict[str, bytes] = {}

@@ -57,6 +57,7 @@ async def diff(ctx: ToolContext, p: DiffParams) -> DiffReply:
             "commit_b": found.commit_b.short,
             "changes": changes,
             "next_cursor": found.next_cursor,
+            **pack.more(found.omitted),
         }
     )
 

@@ -31,7 +31,7 @@ async def log(ctx: ToolContext, p: LogParams) -> LogReply:
         return await ctx.repo.log(p.ref, path, limit=limit, cursor=p.cursor)
 
     found, commits = await pack.page(p.limit, fetch, lambda result: [pack.commit(info) for info in result.commits])
-    fields = {"ref": found.ref, "commits": commits, "next_cursor": found.next_cursor}
+    fields = {"ref": found.ref, "commits": commits, "next_cursor": found.next_cursor, **pack.more(found.omitted)}
     return LogReply.model_validate({**fields, "clock_anomaly": True} if found.clock_anomaly else fields)
 
 
@@ -50,7 +50,7 @@ async def blame(ctx: ToolContext, p: BlameParams) -> BlameReply:
             "path": format_path(found.path),
             "entries": entries,
             "next_cursor": found.next_cursor,
-            "omitted": found.omitted,
+            **pack.more(found.omitted),
         }
     )
 
@@ -73,6 +73,7 @@ async def query(ctx: ToolContext, p: QueryParams) -> QueryReply:
             "ref": found.ref or EVERYWHERE,
             "groups" if p.group_by else "items": items,
             "next_cursor": found.next_cursor,
+            **pack.more(found.omitted),
             "examined": found.examined,
         }
     )

@@ -92,6 +92,11 @@ def explained(item: Item, info: r.CommitInfo, *, full: bool = False) -> Fields:
     return item.fields
 
 
+def more(omitted: int) -> Fields:
+    """The count of what is behind a page; a missing field where nothing is."""
+    return {"omitted": omitted} if omitted else {}
+
+
 def commit(info: r.CommitInfo, *, full: bool = False) -> Fields:
     """A commit, explained, with its parents."""
     return explained(Item(parents=[parent.short for parent in info.parents]), info, full=full)

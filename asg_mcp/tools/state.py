@@ -111,6 +111,7 @@ async def search(ctx: ToolContext, p: SearchParams) -> SearchReply:
             "commit": found.commit.short,
             "matches": matches,
             "next_cursor": found.next_cursor,
+            **pack.more(found.omitted),
             "scanned": found.scanned,
         }
     )

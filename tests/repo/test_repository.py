@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from asg_mcp.app import has_store, open_repository
+from asg_mcp.core.paths import parse_path
 from asg_mcp.errors import AsgError, HeadMoved, StorageError, StoreIncompatible
-from asg_mcp.repo import getting
+from asg_mcp.repo import getting, repository
 from asg_mcp.repo.guards import Guard
-from asg_mcp.repo.repository import Repository, RevertRequest
+from asg_mcp.repo.repository import Query, Repository, RevertRequest
 from tests.repo.desk import UNDO, Desk, open_desk
 from tests.repo.stores import ALICE, BOB
 
@@ -186,3 +187,25 @@ async def test_health_names_the_file_and_the_library(desk: Desk, tmp_path: Path)
     assert (health.path, health.sqlite_version) == (str(tmp_path / "state.db"), sqlite3.sqlite_version)
     assert health.problems == ()
     assert health.file_bytes > 0
+
+
+async def test_a_page_says_how_many_more_there_are_and_stops_counting_at_the_limit(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        await desk.set("/k", {f"item-{index}": number for index in range(9)})
+    repo, path = desk.repo, parse_path("/k")
+
+    async def left(limit: int) -> list[int]:
+        return [
+            (await repo.log("main", path, limit=limit, cursor="")).omitted,
+            (await repo.blame("main", path, depth=9, history=False, limit=limit, cursor="")).omitted,
+            (await repo.diff("main~1", "main", path, limit=limit, cursor="")).omitted,
+            (await repo.search("main", "item", mode="text", prefix=path, limit=limit, cursor="")).omitted,
+            (await repo.query(Query(path=path, limit=limit))).omitted,
+        ]
+
+    assert await left(4) == [8, 5, 5, 5, 8]
+    assert await left(100) == [0, 0, 0, 0, 0]
+    monkeypatch.setattr(repository, "COUNT_AHEAD_MAX", 3)
+    assert await left(4) == [3, 3, 3, 3, 3]
