@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from asg_mcp.core.diff import Delta, deltas, element_deltas, elements
 from asg_mcp.core.flat import Equality, Item, value_of
 from asg_mcp.core.lists import align
+from asg_mcp.core.mergerules import NO_RULES, Rules
 from asg_mcp.core.nodes import LIST, MAP, SCALAR
 from asg_mcp.core.operations import Op, Operation
 from asg_mcp.core.paths import ELEMENT, END, Tokens, depth_of, unescape_segment
@@ -39,7 +40,7 @@ class Merged:
     clashes: tuple[Clash, ...]
 
 
-def merge(base: State, ours: State, theirs: State) -> Merged:
+def merge(base: State, ours: State, theirs: State, rules: Rules = NO_RULES, *, manual: bool = False) -> Merged:
     """Merge what changed from `base` to `theirs` into `ours`. All three are of one store."""
     operations: list[Operation] = []
     clashes: list[Clash] = []

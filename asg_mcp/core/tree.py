@@ -167,6 +167,40 @@ class Tree:
             position += child.count
         return best
 
+    def since(self, origin: int) -> Iterator[tuple[int, Entry]]:
+        """Rank and entry of all that was changed by commit `origin` or a later one, in order."""
+        yield from self._since(self.root, origin, 0)
+
+    def _since(self, link: Link, origin: int, start: int) -> Iterator[tuple[int, Entry]]:
+        if link.newest < origin:
+            return
+        node = self.open(link)
+        if type(node) is Leaf:
+            yield from ((start + at, entry) for at, entry in enumerate(node.items) if entry.origin >= origin)
+            return
+        for child in node.items:
+            yield from self._since(child, origin, start)
+            start += child.count
+
+    def origins(self, low: int, high: int, known: set[int]) -> set[int]:
+        """The origins of ranks [low, high), but for the nodes in `known`: rows looked at before; more are added."""
+        found: set[int] = set()
+        self._origins(self.root, low, high, known, found)
+        return found
+
+    def _origins(self, link: Link, low: int, high: int, known: set[int], found: set[int]) -> None:
+        if low >= link.count or high <= 0 or link.row in known:
+            return
+        if low <= 0 and high >= link.count and link.row:
+            known.add(link.row)
+        node = self.open(link)
+        if type(node) is Leaf:
+            found.update(entry.origin for entry in node.items[max(low, 0) : high])
+            return
+        for child in node.items:
+            self._origins(child, low, high, known, found)
+            low, high = low - child.count, high - child.count
+
     def range_id(self, low: int, high: int) -> NodeId:
         """The root of the canonical tree over ranks [low, high): equal content at a path, equal id. O(log n)."""
         if low == 0 and high == len(self):

@@ -29,7 +29,7 @@ def blame(view: View, ref: str, path: Tokens, *, depth: int, history: bool, limi
     row = view.resolve(ref)
     start = 0
     if cursor:
-        seq, [start] = cursors.begin(view.reader, view.graph, ref, "blame", asked, cursor, int)
+        seq, [start] = cursors.begin(view, ref, "blame", asked, cursor, int)
         row = view.reader.commit(seq)
     state = view.state(row)
     place = state.locate(path)
@@ -79,7 +79,7 @@ def log(view: View, ref: str, path: Tokens, *, limit: int, cursor: str) -> LogRe
     row = view.resolve(ref)
     position = row.seq + 1 if not path else 0
     if cursor:
-        seq, [position] = cursors.begin(view.reader, view.graph, ref, "log", asked, cursor, int)
+        seq, [position] = cursors.begin(view, ref, "log", asked, cursor, int)
         row = view.reader.commit(seq)
     if path:
         found = [step.seq for step in islice(steps(view, row, path), position, position + limit + 1)]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from asg_mcp.core.events import Event, EventKind
-from asg_mcp.core.ids import CommitId, is_prefix
+from asg_mcp.core.events import EventKind
+from asg_mcp.core.ids import is_prefix
 from asg_mcp.core.intents import Author
 from asg_mcp.core.limits import NEAREST_MAX
 from asg_mcp.core.refs import check_ref_name
 from asg_mcp.errors import Forbidden, InvalidArgument, InvalidName, RefExists, RefNotFound
 from asg_mcp.repo.guards import fingerprint, recall, remember
+from asg_mcp.repo.ledger import log_event
+from asg_mcp.repo.permits import check_branch, open_session_record
 from asg_mcp.repo.records import info_of
 from asg_mcp.repo.results import RefInfo
-from asg_mcp.repo.transaction import EVENT_NUMBERS
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import Ref, RefKind, Writer
 
@@ -43,7 +42,7 @@ def make_ref(writer: Writer, view: View, name: str, kind: str, source: str, auth
         )
     if existing is None:
         writer.swap_ref(None, ref)
-        _record(writer, EventKind.REF_CREATED, ref, None, ref, author)
+        log_event(writer, EventKind.REF_CREATED, author, new=ref)
     elif existing != ref:
         raise RefExists(
             f"{name} is a {existing.kind.label} already, at {writer.commit(existing.seq).id.short}",
@@ -68,33 +67,26 @@ def drop_branch(writer: Writer, name: str, author: Author, request_id: str) -> R
         return _info(writer, Ref(name, RefKind.BRANCH, known[0]))
     ref = writer.ref(name)
     if ref is None:
-        names = [other.name for other in writer.refs(name[:1], "", NEAREST_MAX)]
+        names = [other.name for other in writer.refs(name[:1], "", NEAREST_MAX) if other.kind is RefKind.BRANCH]
         hint = "It is a commit, and commits stay." if is_prefix(name) and not names else "asg_list_branches lists them."
         raise RefNotFound(f"No branch is called {name!r}", hint=hint, ref=name, nearest=names)
     if ref.kind is RefKind.TAG:
         raise Forbidden(f"{name} is a tag, and tags stay", hint="Only branches can be deleted.", ref=name)
+    if author.session:
+        record = open_session_record(writer, author.session, author.principal, writer.now())
+        check_branch(author.session, record.data, name)
     if name == DEFAULT_BRANCH:
         raise Forbidden(f"{name} is the default branch", hint="It stays; revert its commits instead.", ref=name)
     writer.swap_ref(ref, None)
-    _record(writer, EventKind.REF_DELETED, ref, ref, None, author)
+    log_event(writer, EventKind.REF_DELETED, author, old=ref)
     remember(writer, author.principal, request_id, asked, [ref.seq])
     return _info(writer, ref)
 
 
 def _kind(kind: str) -> RefKind:
-    try:
-        return RefKind[kind.upper()]
-    except KeyError:
-        raise InvalidArgument(f"{kind!r} is no kind of ref", hint="Use branch or tag.") from None
-
-
-def _record(writer: Writer, kind: EventKind, ref: Ref, old: Ref | None, new: Ref | None, author: Author) -> None:
-    seqs = [None if side is None else side.seq for side in (old, new)]
-    ids = [None if seq is None else CommitId(writer.commit(seq).id) for seq in seqs]
-    at = writer.now()
-    event = Event(kind, writer.events_count(), ref.name, ref.kind.label, ids[0], ids[1], author, at)
-    data: list[Any] = [at, author.principal, author.agent, author.client, author.session]
-    writer.append_event(event, EVENT_NUMBERS[kind], seqs[0], seqs[1], data)
+    if kind not in ("branch", "tag"):
+        raise InvalidArgument(f"{kind!r} is no kind of ref", hint="Use branch or tag.")
+    return RefKind[kind.upper()]
 
 
 def _info(writer: Writer, ref: Ref) -> RefInfo:

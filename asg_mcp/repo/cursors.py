@@ -18,8 +18,7 @@ from blake3 import blake3
 from asg_mcp.core.limits import PAGE_ITEMS_MAX
 from asg_mcp.core.values import decode_trusted, encode
 from asg_mcp.errors import InvalidArgument, InvalidCursor, LimitExceeded
-from asg_mcp.repo.graph import Graph
-from asg_mcp.repo.resolve import resolve_ref
+from asg_mcp.repo.view import View
 from asg_mcp.storage.base import Reader
 
 _CHECK_BYTES = 6
@@ -62,18 +61,16 @@ def read(kind: str, query_digest: str, text: str, *shape: type) -> list[Any]:
     return position
 
 
-def begin(
-    reader: Reader, graph: Graph, ref: str, kind: str, query_digest: str, text: str, *shape: type
-) -> tuple[int, list[Any]]:
+def begin(view: View, ref: str, kind: str, query_digest: str, text: str, *shape: type) -> tuple[int, list[Any]]:
     """The commit that a call reads and the rest of its position: [] on the first page.
 
     The first item of such a position is the number of the commit that the first page read; `shape` is that of the
     others. The ref "" stands for the whole store, up to its newest commit. Raises what `read` and `resolve_ref` raise.
     """
     if not text:
-        return (resolve_ref(reader, graph, ref).seq if ref else reader.last_seq()), []
+        return (view.resolve(ref).seq if ref else view.reader.last_seq()), []
     seq, *position = read(kind, query_digest, text, int, *shape)
-    check_seq(reader, seq, text)
+    check_seq(view.reader, seq, text)
     return seq, position
 
 

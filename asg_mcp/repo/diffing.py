@@ -21,7 +21,7 @@ def diff(view: View, ref_a: str, ref_b: str, path: Tokens, *, limit: int, cursor
     asked = cursors.digest(ref_a, ref_b, path)
     start = 0
     if cursor:
-        seq_a, [seq_b, start] = cursors.begin(view.reader, view.graph, ref_a, "diff", asked, cursor, int, int)
+        seq_a, [seq_b, start] = cursors.begin(view, ref_a, "diff", asked, cursor, int, int)
         cursors.check_seq(view.reader, seq_b, cursor)
         row_a, row_b = view.reader.commit(seq_a), view.reader.commit(seq_b)
     else:

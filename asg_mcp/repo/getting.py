@@ -37,7 +37,7 @@ def get(view: View, ref: str, path: Tokens, depth: int | None, max_bytes: int, c
     row = view.resolve(ref)
     start = None
     if cursor:
-        seq, [start] = cursors.begin(view.reader, view.graph, ref, "get", asked, cursor, int)
+        seq, [start] = cursors.begin(view, ref, "get", asked, cursor, int)
         row = view.reader.commit(seq)
     state = view.state(row)
     spot = state.spot(path)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush
 from threading import Lock
 
 from asg_mcp.storage.base import Reader
@@ -18,6 +19,8 @@ REACH_KEPT_MAX = 16
 WALK_COMMITS_MAX = 256
 """Commits between two that are walked one by one to tell whether one reaches the other."""
 _NONE = 0
+_ONE, _OTHER, _STALE = 1, 2, 4
+"""Colours of the walk for common ancestors; stale is what a common ancestor that was found reaches."""
 
 
 class Reach:
@@ -79,6 +82,60 @@ class Graph:
                 if seq == _NONE:
                     return None
             return seq
+
+    def descend(self, reader: Reader, seq: int, floor: int) -> int:
+        """Where the line that ends in `seq` is no more above `floor`, or is a merge or the first commit."""
+        with self._lock:
+            self._read_on(reader, seq)
+            first, second = self._first, self._second
+            while seq > floor and first[seq] and not second[seq]:
+                seq = first[seq]
+            return seq
+
+    def parents(self, reader: Reader, seq: int) -> tuple[int, ...]:
+        """The parents of a commit."""
+        with self._lock:
+            self._read_on(reader, seq)
+            return tuple(parent for parent in (self._first[seq], self._second[seq]) if parent)
+
+    def bases(self, reader: Reader, ones: Sequence[int], others: Sequence[int]) -> list[int]:
+        """The best common ancestors of two commits, highest first: those that no other common ancestor reaches.
+
+        A side that is several commits stands for a merge of them that was never made. The walk ends where every
+        commit that is left is reached by an answer.
+        """
+        with self._lock:
+            self._read_on(reader, max(*ones, *others))
+            return self._common(ones, others)
+
+    def _common(self, ones: Sequence[int], others: Sequence[int]) -> list[int]:
+        first, second = self._first, self._second
+        colours = dict.fromkeys(ones, _ONE)
+        for seq in others:
+            colours[seq] = colours.get(seq, 0) | _OTHER
+        # Parents have lower numbers, so whatever is taken off the heap has every colour it will ever have.
+        heap = [-seq for seq in colours]
+        heapify(heap)
+        live, found = len(heap), []
+        while live:
+            seq = -heappop(heap)
+            colour = colours.pop(seq)
+            if colour < _STALE:
+                live -= 1
+            if colour == _ONE | _OTHER:
+                found.append(seq)
+                colour |= _STALE
+            parent, another = first[seq], second[seq]
+            while parent:
+                known = colours.get(parent, 0)
+                colours[parent] = known | colour
+                if not known:
+                    heappush(heap, -parent)
+                    live += colour < _STALE
+                elif known < _STALE <= colour:
+                    live -= 1
+                parent, another = another, _NONE
+        return found
 
     def forget(self) -> None:
         """Drop everything: it is read again when it is needed."""

@@ -10,11 +10,11 @@ from asg_mcp.core.nodes import Hasher
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.repo import cursors
 from asg_mcp.repo.filters import CommitFilter
-from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.requests import Query
 from asg_mcp.repo.results import AgentInfo, CommitInfo, Group, QueryResult, StateItem
 from asg_mcp.repo.scans import Owners, Scan
 from asg_mcp.repo.tally import GROUP_KEYS, agents_of, by_confidence, groups_of, sorted_by_confidence
+from asg_mcp.repo.view import View
 from asg_mcp.storage.base import Reader
 
 ORDERS = {
@@ -29,7 +29,7 @@ T = TypeVar("T")
 Item = CommitInfo | AgentInfo | StateItem
 
 
-def run_query(reader: Reader, graph: Graph, hasher: Hasher, query: Query) -> QueryResult:
+def run_query(view: View, query: Query) -> QueryResult:
     """Answer a query. Later pages read the commit that the first page read.
 
     Pages of commits (newest, oldest) and of state entries hold what was found within the scan's limit and may be
@@ -38,11 +38,11 @@ def run_query(reader: Reader, graph: Graph, hasher: Hasher, query: Query) -> Que
     """
     _check(query)
     asked = cursors.digest(replace(query, limit=0, cursor=""))
-    head, position = cursors.begin(reader, graph, query.ref, "query", asked, query.cursor, int)
+    head, position = cursors.begin(view, query.ref, "query", asked, query.cursor, int)
     start = position[0] if position else None
     if query.target == "state":
-        return _over_state(reader, hasher, query, asked, head, start)
-    scan = Scan(reader, graph, CommitFilter(reader, hasher, query), head, everywhere=not query.ref)
+        return _over_state(view.reader, view.hasher, query, asked, head, start)
+    scan = Scan(view.reader, view.graph, CommitFilter(view.reader, view.hasher, query), head, everywhere=not query.ref)
     if query.group_by or query.target == "agents" or query.order_by == "confidence":
         ordered = _ordered(query, scan.all())
         return _page(query, asked, head, start or 0, ordered, scan.examined)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.repo import cursors
-from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.records import info_of
+from asg_mcp.repo.resolve import SPECULATION_PREFIX
 from asg_mcp.repo.results import RefInfo, RefList
-from asg_mcp.storage.base import Reader, Ref, RefKind
+from asg_mcp.repo.view import View
+from asg_mcp.storage.base import RecordKind, Ref, RefKind
 
 DEFAULT_BRANCH = "main"
-KINDS: dict[str, RefKind | None] = {"all": None, "branch": RefKind.BRANCH, "tag": RefKind.TAG}
+KINDS: dict[str, frozenset[RefKind]] = {
+    "all": frozenset(RefKind),
+    **{kind.label: frozenset({kind}) for kind in RefKind},
+}
 _PAGE = 500
+SPECULATIONS_LISTED_MAX = 100_000
+"""More are never open at once: each principal has a quota."""
 
 
-def list_refs(reader: Reader, graph: Graph, prefix: str, kind: str, limit: int, cursor: str) -> RefList:
-    """The branches and tags whose names begin with `prefix`, in name order; kind is branch, tag or all.
+def list_refs(view: View, prefix: str, kind: str, limit: int, cursor: str) -> RefList:
+    """The refs whose names begin with `prefix`, in name order; kind is branch, tag, speculation (open ones) or all.
 
-    Later pages go on behind the last name, with the refs as they are by then. Raises InvalidArgument and InvalidCursor.
+    Of speculations, whoever looks sees its own. Later pages go on behind the last name, with the refs as they are by
+    then. Raises InvalidArgument and InvalidCursor.
     """
     cursors.check_limit(limit)
     if kind not in KINDS:
@@ -25,30 +32,44 @@ def list_refs(reader: Reader, graph: Graph, prefix: str, kind: str, limit: int, 
     asked = cursors.digest(prefix, kind)
     after = cursors.read("refs", asked, cursor, str)[0] if cursor else ""
     wanted = KINDS[kind]
-    found = _refs_after(reader, prefix, wanted, after, limit + 1)
+    found = _refs_after(view, prefix, wanted, after, limit + 1)
     page = found[:limit]
     next_cursor = cursors.make("refs", asked, [page[-1].name]) if len(found) > limit else ""
-    main = reader.ref(DEFAULT_BRANCH)
-    infos = tuple(ref_info(reader, graph, ref, main) for ref in page)
-    return RefList(infos, reader.refs_count(prefix, wanted), next_cursor)
+    main = view.reader.ref(DEFAULT_BRANCH)
+    infos = tuple(ref_info(view, ref, main) for ref in page)
+    return RefList(infos, _total(view, prefix, wanted), next_cursor)
 
 
-def _refs_after(reader: Reader, prefix: str, kind: RefKind | None, after: str, count: int) -> list[Ref]:
+def _total(view: View, prefix: str, kinds: frozenset[RefKind]) -> int:
+    total = sum(view.reader.refs_count(prefix, kind) for kind in kinds - {RefKind.SPECULATION})
+    if RefKind.SPECULATION in kinds:
+        total += len(_refs_after(view, prefix, frozenset({RefKind.SPECULATION}), "", SPECULATIONS_LISTED_MAX))
+    return total
+
+
+def _refs_after(view: View, prefix: str, kinds: frozenset[RefKind], after: str, count: int) -> list[Ref]:
     found: list[Ref] = []
     while len(found) < count:
-        page = reader.refs(prefix, after, _PAGE)
-        found += [ref for ref in page if kind is None or ref.kind is kind]
+        page = view.reader.refs(prefix, after, _PAGE)
+        found += [ref for ref in page if ref.kind in kinds and _is_visible(view, ref)]
         if len(page) < _PAGE:
             break
         after = page[-1].name
     return found[:count]
 
 
-def ref_info(reader: Reader, graph: Graph, ref: Ref, main: Ref | None) -> RefInfo:
+def _is_visible(view: View, ref: Ref) -> bool:
+    if ref.kind is not RefKind.SPECULATION or not view.principal:
+        return True
+    record = view.reader.record(RecordKind.SPECULATION, ref.name.removeprefix(SPECULATION_PREFIX))
+    return record is not None and record.data["principal"] == view.principal
+
+
+def ref_info(view: View, ref: Ref, main: Ref | None) -> RefInfo:
     """A ref with its head commit, and how far it is ahead of and behind the default branch."""
-    info = info_of(reader, reader.commit(ref.seq))
+    info = info_of(view.reader, view.reader.commit(ref.seq))
     ahead = behind = None
     if main is not None and ref.name != main.name:
-        own, base = graph.reach(reader, ref.seq), graph.reach(reader, main.seq)
+        own, base = view.graph.reach(view.reader, ref.seq), view.graph.reach(view.reader, main.seq)
         ahead, behind = own.without(base), base.without(own)
     return RefInfo(ref.name, ref.kind.label, info.id, info.at, info.agent, info.description, ahead, behind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from asg_mcp.repo.reflist import list_refs
 from asg_mcp.repo.requests import Query, Resolution, RevertRequest
 from asg_mcp.repo.revert import revert
 from asg_mcp.repo.search import search
+from asg_mcp.repo.transact import Decide, Transacted, transact
 from asg_mcp.repo.transaction import Request, checked_operations, create_store, run
 from asg_mcp.repo.verify import Progress, VerifyReport, verify
 from asg_mcp.repo.view import View
@@ -49,7 +51,14 @@ class Repository:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._graph = Graph()
+        self._principal = ""
         store.on_forget(self._graph.forget)
+
+    def seen_by(self, principal: str) -> Repository:
+        """The same repository as one principal sees it: of others' sessions and speculations it knows nothing."""
+        seen = copy(self)
+        seen._principal = principal
+        return seen
 
     async def create(self) -> None:
         """Make the first commit and the default branch, if the store has none."""
@@ -80,6 +89,12 @@ class Repository:
             lambda writer: revert(writer, self._view(writer), request, intent, author, guard)
         )
 
+    async def transact(self, ref: str, author: Author, request_id: str, asked: bytes, decide: Decide) -> Transacted:
+        """Let `decide` see the head of a branch, and commit what it says in the same transaction; see `transact`."""
+        return await self._store.write(
+            lambda writer: transact(writer, self._view(writer), ref, author, request_id, asked, decide)
+        )
+
     async def branch(self, name: str, kind: str, source: str, author: Author, request_id: str = "") -> r.RefInfo:
         """Make a branch or an immutable tag. The same one again is answered as made."""
         return await self._store.write(
@@ -104,13 +119,13 @@ class Repository:
         """Keys and values by text, regular expression or JSONPath."""
 
         def page(view: View, most: int, at: str) -> r.SearchResult:
-            return search(view.reader, view.graph, view.hasher, ref, query, mode, prefix, most, at)
+            return search(view, ref, query, mode, prefix, most, at)
 
         return await self._read_apart(lambda view: _counted(page, view, limit, cursor, _matches))
 
     async def list_refs(self, prefix: str, *, kind: str, limit: int, cursor: str) -> r.RefList:
         """Branches and tags, with what they are ahead and behind."""
-        return await self._read_apart(lambda view: list_refs(view.reader, view.graph, prefix, kind, limit, cursor))
+        return await self._read_apart(lambda view: list_refs(view, prefix, kind, limit, cursor))
 
     async def diff(self, ref_a: str, ref_b: str, path: Tokens, *, limit: int, cursor: str) -> r.DiffResult:
         """Typed changes between any two refs."""
@@ -142,7 +157,7 @@ class Repository:
         """Commits, agents or state entries that pass every filter."""
 
         def page(view: View, most: int, at: str) -> r.QueryResult:
-            return run_query(view.reader, view.graph, view.hasher, replace(query, limit=most, cursor=at))
+            return run_query(view, replace(query, limit=most, cursor=at))
 
         return await self._read_apart(lambda view: _counted(page, view, query.limit, query.cursor, _found))
 
@@ -155,7 +170,7 @@ class Repository:
         return await self._store.check()
 
     def _view(self, reader: Reader | Writer) -> View:
-        return View(reader, self._store.hasher, self._graph)
+        return View(reader, self._store.hasher, self._graph, self._principal)
 
     def _read(self, work: Callable[[View], T]) -> T:
         with self._store.reading() as reader:

@@ -65,3 +65,15 @@ class RevertRequest:
     source: str = ""
     resolutions: tuple[Resolution, ...] = field(default=())
     preview: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequest:
+    """What to merge into which branch, and how to settle what both changed."""
+
+    source: str
+    target: str = "main"
+    strategy: str = "auto"
+    """auto leaves conflicts open; ours and theirs settle them; manual makes each change of both sides a conflict."""
+    resolutions: tuple[Resolution, ...] = ()
+    preview: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 
 from asg_mcp.core.ids import is_prefix
@@ -13,22 +14,24 @@ from asg_mcp.core.times import parse_time
 from asg_mcp.core.tree import Tree
 from asg_mcp.errors import AmbiguousPrefix, CommitNotFound, HandleNotFound, RefNotFound
 from asg_mcp.repo.graph import Graph
-from asg_mcp.storage.base import CommitRow, Reader, TermKind
+from asg_mcp.repo.ledger import event_time
+from asg_mcp.storage.base import CommitRow, Reader, Record, RecordKind, RefKind, TermKind
 
+SPECULATION_PREFIX = "spec:"
+"""Before the handle, in the name of a speculation's ref: no branch can have such a name."""
 _NAMES_LOOKED_AT_MAX = 1_000
 _EVENTS_PAGE = 200
 
 
-def resolve_ref(reader: Reader, graph: Graph, text: str) -> CommitRow:
-    """The commit that `text` means.
+def resolve_ref(reader: Reader, graph: Graph, text: str, principal: str = "") -> CommitRow:
+    """The commit that `text` means to a principal; "" is whoever may see everything.
 
     Raises RefNotFound, CommitNotFound, AmbiguousPrefix, HandleNotFound or InvalidName.
     """
     revision = parse_revision(text)
     if revision.kind == "spec":
-        raise HandleNotFound(
-            f"There is no speculation {revision.name!r}", hint="List branches and speculations with asg_list_branches."
-        )
+        speculation_record(reader, revision.name, principal)
+        revision = replace(revision, name=SPECULATION_PREFIX + revision.name)
     seq = _base(reader, revision)
     if revision.back:
         before = graph.ancestor(reader, seq, revision.back)
@@ -44,6 +47,11 @@ def _base(reader: Reader, revision: Revision) -> int:
     ref = reader.ref(revision.name)
     if ref is not None:
         return ref.seq if revision.at is None else _ref_at(reader, revision)
+    if revision.kind == "spec":
+        raise HandleNotFound(
+            f"{revision.name} is not open any more: it was committed, discarded or expired",
+            hint="Open another with asg_speculate; asg_query with target speculations tells what became of it.",
+        )
     seq = commit_by_prefix(reader, revision.name)
     if revision.at is not None:
         raise RefNotFound(
@@ -73,14 +81,18 @@ def _ref_at(reader: Reader, revision: Revision) -> int:
         before = indexes[-1]
 
 
-def event_time(reader: Reader, index: int) -> int:
-    """The recorded time of an event in microseconds."""
-    event = reader.event(index)
-    assert event is not None, "BUG: the index was found"
-    if event.data is not None:
-        return int(event.data[0])
-    assert event.new is not None, "BUG: an event without data is that of a commit"
-    return reader.commit(event.new).at
+def speculation_record(reader: Reader, handle: str, principal: str) -> Record:
+    """The record of a speculation, open or not, as `principal` may see it; "" sees all.
+
+    Raises HandleNotFound: to others than its own principal it is as if it were not there.
+    """
+    record = reader.record(RecordKind.SPECULATION, handle)
+    if record is None or (principal and record.data["principal"] != principal):
+        raise HandleNotFound(
+            f"There is no speculation {handle!r}",
+            hint="asg_list_branches with kind speculation lists the open ones; asg_speculate opens one.",
+        )
+    return record
 
 
 def commit_by_prefix(reader: Reader, text: str) -> int:
@@ -95,7 +107,7 @@ def commit_by_prefix(reader: Reader, text: str) -> int:
         raise CommitNotFound(
             f"No branch, tag or commit is called {text}", hint="asg_log lists commits, asg_list_branches names."
         )
-    names = [ref.name for ref in reader.refs("", "", _NAMES_LOOKED_AT_MAX)]
+    names = [ref.name for ref in reader.refs("", "", _NAMES_LOOKED_AT_MAX) if ref.kind is not RefKind.SPECULATION]
     nearest = get_close_matches(text[:NAME_BYTES_MAX], names, n=NEAREST_MAX, cutoff=0.5) or names[:NEAREST_MAX]
     raise RefNotFound(
         f"No branch or tag is called {text!r}",

@@ -63,7 +63,10 @@ class Conflict:
     ours: JsonValue | Absent
     theirs: JsonValue | Absent
     rule: str = "scalar"
-    """Why it conflicts: scalar, container, list or resolution."""
+    """Why it conflicts: scalar, container, list, migration, manual or another rule of the schema, or resolution."""
+    ours_by: CommitInfo | None = None
+    """The commit that last changed the path, or deleted it, on our side; None where it never was, or was not asked."""
+    theirs_by: CommitInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +263,32 @@ class RevertResult:
     changes: tuple[Change, ...]
     """What the revert does, in a preview only."""
     conflicts: tuple[Conflict, ...]
+    object: Id | None = None
+    rebased: bool = False
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """What a merge did, would do, or could not decide."""
+
+    ref: str
+    """The branch merged into."""
+    merged: bool
+    """Whether the source is in the branch now: False in a preview and with conflicts."""
+    commit: CommitId | None
+    """The merge, or the head where the source was there already; None in a preview and with conflicts."""
+    parent: CommitId
+    """The head before."""
+    source: CommitId
+    bases: tuple[CommitId, ...]
+    """The best common ancestors: several where the branches had been merged into each other."""
+    changed: int
+    changes: tuple[Change, ...]
+    """What the merge does to the branch, in a preview only."""
+    conflicts: tuple[Conflict, ...]
+    already: bool = False
+    """Whether the source was in the branch already, so that no commit was made."""
     object: Id | None = None
     rebased: bool = False
     replayed: bool = False

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from asg_mcp.core.diff import deltas, differences
-from asg_mcp.core.edits import apply_operation
+from asg_mcp.core.diff import differences
 from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Author, Intent
-from asg_mcp.core.merge import Clash, merge
-from asg_mcp.core.operations import ABSENT, Absent, Op, Operation
-from asg_mcp.core.paths import Tokens, format_path, is_within
-from asg_mcp.core.state import Gap, Spot, State
+from asg_mcp.core.merge import merge
+from asg_mcp.core.operations import Absent, Op, Operation
+from asg_mcp.core.paths import Tokens
+from asg_mcp.core.state import Gap, State
 from asg_mcp.core.times import parse_time
-from asg_mcp.core.values import JsonValue, checked, equal
 from asg_mcp.errors import InvalidArgument, LimitExceeded, NotFound
 from asg_mcp.repo.diffing import change
 from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
 from asg_mcp.repo.records import author_of
-from asg_mcp.repo.requests import Resolution, RevertRequest
-from asg_mcp.repo.results import Conflict, RevertResult
+from asg_mcp.repo.requests import RevertRequest
+from asg_mcp.repo.results import RevertResult
+from asg_mcp.repo.settling import CHANGES_SHOWN_MAX, Settling, check_resolutions, named, net, side_at
 from asg_mcp.repo.transaction import KEPT_ROOTS, apply_all, branch_of, check_kept, object_at, write_commit
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import CommitRow, TermKind, Writer
 
 REVERT_COMMITS_MAX = 10_000
 """Commits undone by one call: each is a merge of its own."""
-CHANGES_SHOWN_MAX = 500
 _PAGE = 1_000
-_TAKES = ("ours", "theirs", "base", "value")
 
 
 def check_request(request: RevertRequest) -> None:
@@ -53,13 +50,7 @@ def check_request(request: RevertRequest) -> None:
         raise InvalidArgument("path and source go together", hint="Give the path and the ref to restore it from.")
     if request.since and not (request.agent or request.session):
         raise InvalidArgument("since goes with agent or session", hint="Leave it out, or name the agent.")
-    for resolution in request.resolutions:
-        if resolution.take not in _TAKES:
-            raise InvalidArgument(
-                f"{resolution.take!r} is no way to settle a conflict", hint=f"Take one of {', '.join(_TAKES)}."
-            )
-        if resolution.take == "value":
-            checked(resolution.value, depth=len(resolution.path))
+    check_resolutions(request.resolutions)
 
 
 def revert(
@@ -83,9 +74,9 @@ def revert(
         plan.restore(view.state(view.resolve(request.source)), request.path)
     for row in undone:
         plan.undo(view.state(row), view.state_of(row.parents[0]))
-    plan.check_resolutions()
+    plan.check_used()
     # What comes from the store was checked when it was written, and may be more than one caller may ask for at once.
-    operations = _net(state, plan.state)
+    operations = net(state, plan.state)
     check_kept(operations)
     rebased = check_head(writer, view.hasher, view.graph, guard.expected_head, head, state, operations)
     result = RevertResult(
@@ -95,7 +86,7 @@ def revert(
         reverted=tuple(CommitId(row.id) for row in undone),
         changed=0,
         changes=(),
-        conflicts=plan.conflicts,
+        conflicts=named(view, plan.conflicts, head, None),
         rebased=rebased,
     )
     at = request.path or ()
@@ -117,16 +108,8 @@ def revert(
     return result
 
 
-class _Plan:
-    """The state as the revert would leave it, and where somebody has to choose."""
-
-    def __init__(self, state: State, resolutions: Sequence[Resolution]) -> None:
-        self.state = state
-        self._open: dict[Tokens, Conflict] = {}
-        self._fixed: set[Tokens] = set()
-        """Conflicts that were settled by a value or by the base: older commits to undo have no say in them."""
-        self._resolutions = resolutions
-        self._used: set[Tokens] = set()
+class _Plan(Settling):
+    """The state as the revert would leave it."""
 
     def restore(self, source: State, path: Tokens) -> None:
         """Put the path back as it is in `source`; its absence too."""
@@ -134,99 +117,22 @@ class _Plan:
         if isinstance(there, Gap):
             if isinstance(here, Gap):
                 raise source.missing(there)
-            self._apply(Operation(Op.DELETE, path))
+            self.apply(Operation(Op.DELETE, path))
         else:
             value = source.value(there)
             if not path:  # the roots with tools of their own stay as they are, as in any write to /
-                kept = {root: _side(self.state, (root,)) for root in KEPT_ROOTS}
+                kept = {root: side_at(self.state, (root,)) for root in KEPT_ROOTS}
                 value = {key: item for key, item in {**value, **kept}.items() if not isinstance(item, Absent)}
-            self._apply(Operation(Op.SET, path, value))
+            self.apply(Operation(Op.SET, path, value))
 
     def undo(self, commit: State, parent: State) -> None:
         """Undo one commit, given the state it made and the one before."""
         merged = merge(commit, self.state, parent)
-        for path, conflict in self._open.items():
+        for path in self.open_paths:
             if object_at(commit, path) != object_at(parent, path):
                 # Another commit to undo changed it before: what undoing both would restore is what this one found.
-                self._open[path] = replace(conflict, theirs=_side(parent, path))
-        for operation in merged.operations:
-            if not self._decided(operation.path):
-                self._apply(operation)
-        for clash in merged.clashes:
-            if not self._decided(clash.tokens):
-                self._settle(clash, commit, parent)
-
-    @property
-    def conflicts(self) -> tuple[Conflict, ...]:
-        """Where somebody has to choose: what is already as it was before all that is undone is left out."""
-        return tuple(conflict for conflict in self._open.values() if not _same(conflict.ours, conflict.theirs))
-
-    def _decided(self, path: Tokens) -> bool:
-        return path in self._open or path in self._fixed
-
-    def check_resolutions(self) -> None:
-        """Raise InvalidArgument for a resolution that settles nothing: a mistyped path must not pass."""
-        for resolution in self._resolutions:
-            if resolution.path not in self._used:
-                raise InvalidArgument(
-                    f"There is no conflict at {format_path(resolution.path)}",
-                    hint="Call with preview to see the conflicts that there are.",
-                    path=format_path(resolution.path),
-                )
-
-    def _settle(self, clash: Clash, base: State, theirs: State) -> None:
-        # A value is one place's; the sides can be taken for all conflicts below a path at once.
-        found = [
-            item
-            for item in self._resolutions
-            if item.path == clash.tokens or (item.take != "value" and is_within(clash.tokens, item.path))
-        ]
-        if not found:
-            sides = [_side(state, clash.tokens) for state in (base, self.state, theirs)]
-            self._open[clash.tokens] = Conflict(clash.tokens, sides[0], sides[1], sides[2], clash.rule)
-            return
-        resolution = max(found, key=_depth)
-        self._used.add(resolution.path)
-        if resolution.take == "ours":
-            return
-        if resolution.take != "theirs":
-            self._fixed.add(clash.tokens)
-        value: JsonValue | Absent = resolution.value
-        if resolution.take != "value":
-            value = _side({"base": base, "theirs": theirs}[resolution.take], clash.tokens)
-        if not isinstance(value, Absent):
-            self._apply(Operation(Op.SET, clash.tokens, value))
-        elif isinstance(self.state.locate(clash.tokens), Spot):
-            self._apply(Operation(Op.DELETE, clash.tokens))
-
-    def _apply(self, operation: Operation) -> None:
-        self.state = apply_operation(self.state, operation, 0).state
-
-
-def _same(left: JsonValue | Absent, right: JsonValue | Absent) -> bool:
-    if isinstance(left, Absent) or isinstance(right, Absent):
-        return left is right
-    return equal(left, right)
-
-
-def _depth(resolution: Resolution) -> int:
-    return len(resolution.path)
-
-
-def _side(state: State, path: Tokens) -> JsonValue | Absent:
-    place = state.locate(path)
-    return ABSENT if isinstance(place, Gap) else state.value(place)
-
-
-def _net(before: State, after: State) -> list[Operation]:
-    """Operations that turn one state into the other."""
-    out = []
-    for delta in deltas(before, after):
-        if delta.new is None:
-            out.append(Operation(Op.DELETE, delta.tokens))
-        else:
-            out.append(Operation(Op.SET, delta.tokens, after.value(delta.new)))
-    return out
+                self.reopen(path, side_at(parent, path))
+        self.bring(commit, parent, merged)
 
 
 def _commits(view: View, head: CommitRow, request: RevertRequest) -> list[CommitRow]:

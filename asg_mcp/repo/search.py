@@ -9,18 +9,17 @@ import orjson
 
 from asg_mcp.core.flat import Item, nest
 from asg_mcp.core.limits import QUERY_TEXT_BYTES_MAX, SCAN_ENTRIES_MAX
-from asg_mcp.core.nodes import LIST, SCALAR, Blob, Entry, Hasher, NodeSource
+from asg_mcp.core.nodes import LIST, SCALAR, Blob, Entry, NodeSource
 from asg_mcp.core.operations import ABSENT, Absent
 from asg_mcp.core.paths import END, Tokens, unescape_segment
 from asg_mcp.core.state import Spot, State, entry_type
 from asg_mcp.core.values import JsonValue, type_names
 from asg_mcp.errors import InvalidArgument, LimitExceeded
 from asg_mcp.repo import cursors
-from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.jsonpaths import Expression
 from asg_mcp.repo.patterns import Span, compile_pattern
-from asg_mcp.repo.resolve import state_at
 from asg_mcp.repo.results import Match, SearchResult
+from asg_mcp.repo.view import View
 from asg_mcp.repo.walk import Step, walk
 from asg_mcp.storage.base import CommitRow, Reader
 
@@ -35,17 +34,7 @@ _ENTRY_BYTES = 256
 Finder = Callable[[str], Span | None]
 
 
-def search(
-    reader: Reader,
-    graph: Graph,
-    hasher: Hasher,
-    ref: str,
-    text: str,
-    mode: str,
-    prefix: Tokens,
-    limit: int,
-    cursor: str,
-) -> SearchResult:
+def search(view: View, ref: str, text: str, mode: str, prefix: Tokens, limit: int, cursor: str) -> SearchResult:
     """Search below `prefix` in the state at `ref`; later pages read the commit that the first page read.
 
     mode "text": map keys and scalars that contain the text, whatever its case; a number, true, false and null are
@@ -60,11 +49,11 @@ def search(
     cursors.check_limit(limit)
     finder = _finder(text, mode)
     asked = cursors.digest(ref, text, mode, prefix)
-    head, position = cursors.begin(reader, graph, ref, "search", asked, cursor, int)
-    row = reader.commit(head)
-    state = state_at(reader, hasher, row)
+    head, position = cursors.begin(view, ref, "search", asked, cursor, int)
+    row = view.reader.commit(head)
+    state = view.state(row)
     spot = state.spot(prefix)
-    run = _Search(reader, state, spot, limit, position[0] if position else None)
+    run = _Search(view.reader, state, spot, limit, position[0] if position else None)
     if isinstance(finder, Expression):
         run.select(finder)
     else:

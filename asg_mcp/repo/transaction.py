@@ -9,7 +9,7 @@ from typing import Any
 
 from asg_mcp.core.commits import TREE_LAYOUT, Header, RecordedOperation, body_id, body_of, operations_id
 from asg_mcp.core.edits import apply_entries
-from asg_mcp.core.events import Event, EventKind
+from asg_mcp.core.events import EventKind
 from asg_mcp.core.flat import flatten
 from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Author, Category, Intent
@@ -23,6 +23,8 @@ from asg_mcp.core.values import checked, encode
 from asg_mcp.errors import Forbidden, InvalidPath, LimitExceeded, RefNotFound
 from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
+from asg_mcp.repo.ledger import log_commit
+from asg_mcp.repo.permits import check_permit
 from asg_mcp.repo.records import info_of, pack_commit, terms_for
 from asg_mcp.repo.resolve import commit_by_prefix, state_at
 from asg_mcp.repo.results import WriteResult
@@ -31,7 +33,6 @@ from asg_mcp.storage.base import CommitRow, Ref, RefKind, Writer
 KEPT_ROOTS = {"_meta": "the version of the state's schema", "plans": "plans and their tasks"}
 """Roots that no ordinary write changes; a write to / keeps them."""
 _NAME = re.compile(r"[A-Za-z0-9._/-]+")
-EVENT_NUMBERS = {kind: number for number, kind in enumerate(EventKind)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +182,25 @@ def _kept(state: State) -> dict[str, Any]:
 
 
 def write_commit(
-    writer: Writer, hasher: Hasher, ref: Ref, head: CommitRow, edited: EditedAll, intent: Intent, author: Author
+    writer: Writer,
+    hasher: Hasher,
+    ref: Ref,
+    head: CommitRow,
+    edited: EditedAll,
+    intent: Intent,
+    author: Author,
+    *,
+    others: tuple[CommitRow, ...] = (),
 ) -> CommitRow:
-    """Store nodes, commit, index rows and event, and move the ref."""
-    row = store_commit(writer, hasher, (head,), edited, intent, author)
+    """Store nodes, commit, index rows and event, and move the ref: the one way to a commit on a ref.
+
+    `others` are the further parents of a merge. Raises Forbidden and HandleNotFound where the author's session may not
+    do this.
+    """
+    check_permit(writer, author, ref, edited.recorded)
+    row = store_commit(writer, hasher, (head, *others), edited, intent, author)
     writer.swap_ref(ref, replace(ref, seq=row.seq))
-    index = writer.events_count()
-    event = Event(EventKind.COMMIT, index, ref.name, ref.kind.label, head.id, row.id, author, row.at)
-    writer.append_event(event, EVENT_NUMBERS[EventKind.COMMIT], head.seq, row.seq, None)
+    log_commit(writer, EventKind.COMMIT, ref, head, row, author)
     return row
 
 
@@ -266,8 +278,7 @@ def create_store(writer: Writer, hasher: Hasher, branch: str, author: Author) ->
     edited = EditedAll(state, 0, [], [], None)
     row = store_commit(writer, hasher, (), edited, Intent(Category.CHECKPOINT, "The store was created."), author)
     writer.swap_ref(None, Ref(branch, RefKind.BRANCH, row.seq))
-    event = Event(EventKind.STORE_CREATED, 0, branch, RefKind.BRANCH.label, None, row.id, author, row.at)
-    writer.append_event(event, EVENT_NUMBERS[EventKind.STORE_CREATED], None, row.seq, None)
+    log_commit(writer, EventKind.STORE_CREATED, Ref(branch, RefKind.BRANCH, row.seq), None, row, author)
 
 
 def branch_of(writer: Writer, name: str) -> Ref:

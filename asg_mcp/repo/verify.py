@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 
 from asg_mcp.core.commits import RecordedOperation
 from asg_mcp.core.edits import apply_entries
-from asg_mcp.core.events import Event, EventKind
+from asg_mcp.core.events import EventKind
 from asg_mcp.core.ids import Id
-from asg_mcp.core.intents import Author
 from asg_mcp.core.nodes import SCALAR, Blob, Branch, Entry, Hasher, Leaf, Link
 from asg_mcp.core.paths import parse_path
 from asg_mcp.core.state import State
 from asg_mcp.errors import AsgError, StorageError
-from asg_mcp.repo.records import author_of, header_of, info_of, operations_of, root_of, terms_for
+from asg_mcp.repo.ledger import EVENT_KINDS, RECORDED_IN, event_body, event_of, projected
+from asg_mcp.repo.records import header_of, info_of, operations_of, root_of, terms_for
 from asg_mcp.repo.resolve import state_at
 from asg_mcp.repo.results import CommitInfo
 from asg_mcp.repo.words import indexed, words_of
-from asg_mcp.storage.base import CommitRow, EventRow, Reader, Ref, Store, TermKind
+from asg_mcp.storage.base import CommitRow, EventRow, Reader, Record, RecordKind, Ref, Store, TermKind
 
 Progress = Callable[[str, int, int], None]
 """(what is being checked, how many are done, how many there are)"""
@@ -40,7 +40,7 @@ class Problem:
     """The first thing that is not as it should be."""
 
     kind: str
-    """database, commit, node, value, index, event, ref or reply; the code of the error where reading failed"""
+    """database, commit, node, value, index, event, ref, record or reply; the code of the error where reading failed"""
     what: str
     message: str
 
@@ -106,6 +106,7 @@ class _Checker:
     store: Store
     report: VerifyReport = field(default_factory=VerifyReport)
     refs: dict[str, Ref] = field(default_factory=dict)
+    records: dict[tuple[RecordKind, str], Record] = field(default_factory=dict)
     values: dict[int, Id] = field(default_factory=dict)
     """The ids that the values hash to, by their rows."""
     recorded: int = 0
@@ -133,6 +134,7 @@ class _Checker:
                 whole = self.report.counts["events"] >= events
                 if whole:  # in this very transaction: an event more, and the refs would be others
                     self._refs(reader)
+                    self._records(reader)
             progress("events", self.report.counts["events"], events)
         self._replies()
 
@@ -142,6 +144,9 @@ class _Checker:
             raise _Wrong("event", f"event {index}", f"Event {index} is missing")
         if event_of(reader, row).leaf_hash() != row.leaf:
             raise _Wrong("event", f"event {index}", f"The leaf hash of event {index} is not that of its header")
+        self._projected(reader, row)
+        if not row.ref:
+            return
         if reader.find((TermKind.REF, row.ref), index + 1, 1) != [index]:
             raise _Wrong("index", f"event {index}", f"Event {index} is not in the index under {row.ref}")
         self._brought(reader, row)
@@ -153,10 +158,21 @@ class _Checker:
         else:
             self.refs[row.ref] = Ref(row.ref, row.ref_kind, row.new)
 
+    def _projected(self, reader: Reader, row: EventRow) -> None:
+        """Make the record that the event is about again, as far as the log has come."""
+        kind = EVENT_KINDS[row.kind]
+        if kind not in RECORDED_IN:
+            return
+        subject = event_of(reader, row).subject
+        key = (RECORDED_IN[kind], subject)
+        self.records[key] = projected(self.records.get(key), kind, subject, row.index, event_body(row))
+        if reader.find((TermKind.SUBJECT, subject), row.index + 1, 1) != [row.index]:
+            raise _Wrong("index", f"event {row.index}", f"Event {row.index} is not in the index under {subject}")
+
     def _brought(self, reader: Reader, row: EventRow) -> None:
         """The commit that an event brought is the next one, and was made on what the ref pointed at."""
         what = f"event {row.index}"
-        if tuple(EventKind)[row.kind] not in (EventKind.STORE_CREATED, EventKind.COMMIT):
+        if EVENT_KINDS[row.kind] not in (EventKind.STORE_CREATED, EventKind.COMMIT):
             return
         if row.new != self.recorded + 1:
             raise _Wrong("event", what, f"Event {row.index} brings commit {row.new}, not commit {self.recorded + 1}")
@@ -177,6 +193,20 @@ class _Checker:
         if self.recorded != reader.last_seq():
             name = f"commit {reader.commit(self.recorded + 1).id.short}"
             raise _Wrong("commit", name, f"No event brought {name}: the log has lost it, and the branch it was made on")
+
+    def _records(self, reader: Reader) -> None:
+        found = 0
+        for kind in RecordKind:
+            before = reader.events_count()
+            while page := reader.records(kind, before, CHUNK_ROWS):
+                for record in page:
+                    if self.records.get((kind, record.key)) != record:
+                        what = f"{kind.name.lower()} {record.key}"
+                        raise _Wrong("record", what, f"{what} is not what the event log says of it")
+                found += len(page)
+                before = page[-1].opened
+        if found != len(self.records):
+            raise _Wrong("record", "records", f"{len(self.records) - found} records that the log tells of are missing")
 
     def _replies(self) -> None:
         after: bytes | None = b""
@@ -281,17 +311,3 @@ class _Commit:
         for term in terms_for(info, operations):
             if self.reader.find(term, self.row.seq + 1, 1) != [self.row.seq]:
                 raise _Wrong("index", self.name, f"{self.name} is not in the index under {term[0].name} {term[1]!r}")
-
-
-def event_of(reader: Reader, row: EventRow) -> Event:
-    """A stored event, its header made from the commit row or from its own data."""
-    ids = [None if seq is None else reader.commit(seq).id for seq in (row.old, row.new)]
-    kind = tuple(EventKind)[row.kind]
-    if row.data is not None:
-        at, principal, agent, client, session = row.data
-        author = Author(principal, agent, client, session)
-    else:
-        assert row.new is not None, "BUG: an event without data is that of a commit"
-        commit = reader.commit(row.new)
-        author, at = author_of(reader, commit), commit.at
-    return Event(kind, row.index, row.ref, row.ref_kind.label, ids[0], ids[1], author, at)

@@ -22,10 +22,12 @@ class View:
     reader: Reader
     hasher: Hasher
     graph: Graph
+    principal: str = ""
+    """Who looks: the verified principal, or "" for whoever may see everything."""
 
     def resolve(self, ref: str) -> CommitRow:
         """The commit that a ref, prefix or revision means."""
-        return resolve_ref(self.reader, self.graph, ref)
+        return resolve_ref(self.reader, self.graph, ref, self.principal)
 
     def state(self, row: CommitRow) -> State:
         """The state a commit holds."""

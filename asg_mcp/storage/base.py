@@ -29,10 +29,11 @@ class RefKind(IntEnum):
 
     BRANCH = 0
     TAG = 1
+    SPECULATION = 2
 
     @property
     def label(self) -> str:
-        """The word for it: branch or tag."""
+        """The word for it: branch, tag or speculation."""
         return self.name.lower()
 
 
@@ -69,11 +70,33 @@ class EventRow:
     new: int | None
     leaf: bytes
     data: list[Any] | None
-    """Author and time, where no commit row tells them."""
+    """Author, time, subject and body, where no commit row tells them."""
+
+
+class RecordKind(IntEnum):
+    """What a record is about."""
+
+    SESSION = 0
+    SPECULATION = 1
+    OUTCOME = 2
+    EPOCH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the events about one subject say of it together: a projection of the log, kept so that it can be read."""
+
+    kind: RecordKind
+    key: str
+    opened: int
+    """The index of its first event."""
+    last: int
+    """The index of its last event."""
+    data: dict[str, Any]
 
 
 class TermKind(IntEnum):
-    """What the index finds numbers by. REF finds events, all others commits."""
+    """What the index finds numbers by. REF and SUBJECT find events, all others commits."""
 
     REF = 0
     AGENT = 1
@@ -82,6 +105,7 @@ class TermKind(IntEnum):
     TAG = 4
     INTENT = 5
     AUTHORITY = 6
+    SUBJECT = 7
 
 
 Term = tuple[TermKind, str]
@@ -149,6 +173,18 @@ class Reader(NodeSource, Protocol):
         """How many events the log has."""
         ...
 
+    def record(self, kind: RecordKind, key: str) -> Record | None:
+        """The record of this key."""
+        ...
+
+    def records(self, kind: RecordKind, before: int, limit: int) -> list[Record]:
+        """Records whose first event is below `before`, the newest first."""
+        ...
+
+    def tile(self, level: int, index: int) -> bytes | None:
+        """The hash of a complete subtree of the log, 32 bytes; None where none is kept."""
+        ...
+
     def reply(self, principal: str, request_id: str) -> StoredReply | None:
         """The remembered answer to a request."""
         ...
@@ -202,6 +238,14 @@ class Writer(Reader, Protocol):
 
     def append_event(self, event: Event, kind: int, old: int | None, new: int | None, data: list[Any] | None) -> None:
         """Append to the log. Its index is events_count()."""
+        ...
+
+    def put_record(self, record: Record) -> None:
+        """Store a record in place of the one with its key."""
+        ...
+
+    def put_tile(self, level: int, index: int, digest: bytes) -> None:
+        """Keep the hash of a complete subtree of the log."""
         ...
 
     def put_reply(self, principal: str, request_id: str, reply: StoredReply) -> None:

@@ -31,6 +31,16 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE replies (id BLOB PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
     CREATE VIRTUAL TABLE texts USING fts5 (text, content = '', detail = none, columnsize = 0);
     """,
+    """
+    CREATE TABLE records (
+        kind INTEGER NOT NULL, key TEXT NOT NULL, opened INTEGER NOT NULL, last INTEGER NOT NULL, data BLOB NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX records_opened ON records (kind, opened);
+    CREATE TABLE tiles (
+        level INTEGER NOT NULL, place INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (level, place)
+    ) WITHOUT ROWID;
+    """,
 )
 """Entry n takes a database from layout n to layout n + 1. Never edit one that was released."""
 

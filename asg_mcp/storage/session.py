@@ -18,7 +18,7 @@ from asg_mcp.core.noderows import unpack_node
 from asg_mcp.core.nodes import Node
 from asg_mcp.core.values import encode
 from asg_mcp.errors import Conflict, StoreCorrupt
-from asg_mcp.storage.base import CommitRow, EventRow, Ref, RefKind, StoredReply, Term, TermKind
+from asg_mcp.storage.base import CommitRow, EventRow, Record, RecordKind, Ref, RefKind, StoredReply, Term, TermKind
 from asg_mcp.storage.cache import ByteCache
 from asg_mcp.storage.rows import Sealer, unpack
 
@@ -182,6 +182,31 @@ class SqliteReader:
         """See Reader."""
         return int(self._db.execute("SELECT ifnull(max(id), -1) + 1 FROM events").fetchone()[0])
 
+    def record(self, kind: RecordKind, key: str) -> Record | None:
+        """See Reader."""
+        found = self._db.execute(
+            "SELECT key, opened, last, data FROM records WHERE kind = ? AND key = ?", (int(kind), key)
+        ).fetchone()
+        return None if found is None else self._record(kind, *found)
+
+    def records(self, kind: RecordKind, before: int, limit: int) -> list[Record]:
+        """See Reader."""
+        found = self._db.execute(
+            "SELECT key, opened, last, data FROM records WHERE kind = ? AND opened < ? ORDER BY opened DESC LIMIT ?",
+            (int(kind), before, limit),
+        )
+        return [self._record(kind, *row) for row in found]
+
+    def _record(self, kind: RecordKind, key: str, opened: int, last: int, data: bytes) -> Record:
+        what = f"{kind.name.lower()} {key}"
+        parts: list[Any] = unpack(self._sealer.open(data, record_identity(kind, key), what), what)
+        return Record(kind, key, opened, last, parts[0])
+
+    def tile(self, level: int, index: int) -> bytes | None:
+        """See Reader."""
+        found = self._db.execute("SELECT digest FROM tiles WHERE level = ? AND place = ?", (level, index)).fetchone()
+        return None if found is None else bytes(found[0])
+
     def reply(self, principal: str, request_id: str) -> StoredReply | None:
         """See Reader."""
         key = reply_key(principal, request_id)
@@ -222,6 +247,7 @@ class SqliteWriter(SqliteReader):
         self._staged: list[tuple[str, tuple[Any, ...]]] = []
         self._new_names: dict[str, int] = {}
         self._new_nodes: dict[int, Node] = {}
+        self._new_records: dict[tuple[RecordKind, str], Record] = {}
         self._last_seq: int | None = None
         self._events: int | None = None
         self._time: int | None = None
@@ -316,13 +342,34 @@ class SqliteWriter(SqliteReader):
         """See Writer."""
         assert event.index == self.events_count(), "BUG: events are numbered without gaps"
         sealed = None if data is None else self._sealer.seal(encode(data), b"event%d" % event.index)
-        ref_kind = int(RefKind[event.ref_kind.upper()])
+        ref_kind = int(RefKind[event.ref_kind.upper()]) if event.ref else 0
         self._stage(
             "INSERT INTO events (id, kind, ref, ref_kind, old, new, leaf, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             *(event.index, kind, self.intern(event.ref), ref_kind, old, new, event.leaf_hash(), sealed),
         )
-        self._stage("INSERT INTO terms (term, seq) VALUES (?, ?)", term_number((TermKind.REF, event.ref)), event.index)
+        for term in ((TermKind.REF, event.ref), (TermKind.SUBJECT, event.subject)):
+            if term[1]:
+                self._stage("INSERT INTO terms (term, seq) VALUES (?, ?)", term_number(term), event.index)
         self._events = event.index + 1
+
+    def record(self, kind: RecordKind, key: str) -> Record | None:
+        """See Reader. What this transaction has staged can be read too."""
+        return self._new_records.get((kind, key)) or super().record(kind, key)
+
+    def put_record(self, record: Record) -> None:
+        """See Writer."""
+        sealed = self._sealer.seal(encode([record.data]), record_identity(record.kind, record.key))
+        self._stage(
+            "INSERT INTO records (kind, key, opened, last, data) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (kind, key)"
+            " DO UPDATE SET opened = excluded.opened, last = excluded.last, data = excluded.data",
+            *(int(record.kind), record.key, record.opened, record.last, sealed),
+        )
+        self._new_records[record.kind, record.key] = record
+
+    def put_tile(self, level: int, index: int, digest: bytes) -> None:
+        """See Writer."""
+        self._stage("INSERT INTO tiles (level, place, digest) VALUES (?, ?, ?)", level, index, digest)
 
     def put_reply(self, principal: str, request_id: str, reply: StoredReply) -> None:
         """See Writer."""
@@ -377,6 +424,11 @@ def node_bytes(node: Node) -> int:
 def commit_identity(seq: int, digest: bytes, parents: Sequence[int], at: int, root: int) -> bytes:
     """What a commit row says besides its data, for the checksum."""
     return b"commit%d %b %b %d %d" % (seq, digest, ",".join(map(str, parents)).encode(), at, root)
+
+
+def record_identity(kind: RecordKind, key: str) -> bytes:
+    """What a record's row says besides its data, for the checksum; the log tells when it was opened and changed."""
+    return b"record%d %b" % (kind, key.encode())
 
 
 def reply_key(principal: str, request_id: str) -> bytes:

@@ -22,7 +22,7 @@ from asg_mcp.storage.session import SqliteWriter
 from asg_mcp.storage.sqlite import SqliteStore, open_store
 
 ALICE = Author("local:alice", "planner", "claude/1.0")
-BOB = Author("local:bob", "fixer", "", "s-1")
+BOB = Author("local:bob", "fixer")
 WHY = Intent(Category.REFINE, "A change.")
 
 

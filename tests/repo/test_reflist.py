@@ -12,6 +12,7 @@ from asg_mcp.errors import InvalidArgument, InvalidCursor
 from asg_mcp.repo import reflist
 from asg_mcp.repo.reflist import list_refs
 from asg_mcp.repo.results import RefList
+from asg_mcp.repo.view import View
 from asg_mcp.storage.base import RefKind
 from tests.repo.stores import BOB, Made, made_store
 
@@ -32,7 +33,7 @@ async def made(tmp_path: Path) -> AsyncIterator[Made]:
 
 def refs(made: Made, prefix: str = "", kind: str = "all", limit: int = 100, cursor: str = "") -> RefList:
     with made.store.reading() as reader:
-        return list_refs(reader, made.graph, prefix, kind, limit, cursor)
+        return list_refs(View(reader, made.hasher, made.graph), prefix, kind, limit, cursor)
 
 
 def names(found: RefList) -> list[str]:
@@ -101,7 +102,7 @@ async def test_pages_together_are_the_whole(made: Made, page: int, monkeypatch: 
 
 async def test_a_list_that_makes_no_sense_is_refused(made: Made) -> None:
     with pytest.raises(InvalidArgument):
-        refs(made, kind="speculation")
+        refs(made, kind="head")
     cursor = refs(made, limit=1).next_cursor
     for prefix, kind in (("f", "all"), ("", "tag")):
         with pytest.raises(InvalidCursor):
@@ -114,5 +115,5 @@ async def test_without_a_default_branch_nothing_is_ahead_or_behind(tmp_path: Pat
         with made.store.reading() as reader:
             main, trunk = reader.ref("main"), reader.ref("trunk")
             assert trunk is not None
-            assert reflist.ref_info(reader, made.graph, trunk, None).ahead is None
-            assert reflist.ref_info(reader, made.graph, trunk, main).ahead == 0
+            assert reflist.ref_info(View(reader, made.hasher, made.graph), trunk, None).ahead is None
+            assert reflist.ref_info(View(reader, made.hasher, made.graph), trunk, main).ahead == 0

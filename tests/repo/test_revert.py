@@ -102,9 +102,6 @@ async def test_everything_of_an_agent_since_a_time_is_undone(desk: Desk) -> None
     answer = await desk.revert(agent=BOB.agent, since=at)
     assert len(answer.reverted) == 2
     assert (await desk.value()).keys() == {"a", "l", "b", "c", "e"}
-    answer = await desk.revert(session=BOB.session)
-    assert len(answer.reverted) == 3
-    assert (await desk.value()).keys() == {"a", "l", "c", "e"}
 
 
 async def test_another_branch_is_not_touched_by_what_an_agent_did_there(desk: Desk) -> None:

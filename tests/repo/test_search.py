@@ -19,6 +19,7 @@ from asg_mcp.repo import search as search_module
 from asg_mcp.repo.resolve import resolve_ref, state_at
 from asg_mcp.repo.results import SearchResult
 from asg_mcp.repo.search import EXCERPT_CHARS_MAX, search
+from asg_mcp.repo.view import View
 from tests.repo.stores import Made, made_store
 
 DOCUMENT: dict[str, Any] = {
@@ -46,9 +47,7 @@ def run(made: Made, text: str, mode: str = "text", prefix: str = "/", **given: A
     given = {"ref": "main", "limit": 500, "cursor": "", **given}
     with made.store.reading() as reader:
         return search(
-            reader,
-            made.graph,
-            made.hasher,
+            View(reader, made.hasher, made.graph),
             given["ref"],
             text,
             mode,
