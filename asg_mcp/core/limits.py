@@ -79,6 +79,47 @@ PATTERN_BYTES_MAX = 256
 NEAREST_MAX = 5
 """Alternatives named in an error."""
 
+# --- validation ---------------------------------------------------------------
+SCHEMA_BYTES_MAX = 64 * 1_024
+"""Canonical bytes of the JSON Schema at /__schema__: checking one of this size takes about 0.3 s, when it is written."""
+SCHEMA_DEPTH_MAX = 32
+"""Levels of nesting of that schema; each subschema takes two."""
+SCHEMA_PATTERNS_MAX = 100
+"""Different patterns in it: each compiled one takes memory."""
+VALIDATION_STEPS_MAX = 500_000
+"""Keywords applied, keys and elements looked at in the validation of one write, a few seconds: others wait for it."""
+VALIDATION_ENTRIES_MAX = 100_000
+"""Entries of the state that the validation of one write reads."""
+VIOLATIONS_SHOWN_MAX = 20
+"""Violations named in one reply; the others are counted, up to COUNT_AHEAD_MAX."""
+VALIDATION_DEPTH_MAX = 160
+"""Keywords inside each other; each takes three or four frames of Python's stack of 1,000."""
+
+# --- sessions and outcomes ----------------------------------------------------
+SESSION_SECONDS_DEFAULT = 7 * 24 * 3_600
+"""How long a session lasts when nothing was said: a piece of work, not a standing permission."""
+SESSION_SECONDS_MAX = 366 * 24 * 3_600
+SCOPE_PATHS_MAX = 32
+DEVIATIONS_MAX = 100
+CHILDREN_SHOWN_MAX = 50
+"""Children named in the answer to one resolve; the rest is counted, and query lists them all."""
+RECORDS_SCANNED_MAX = 100_000
+"""Sessions, outcomes, speculations or epochs that one call looks through, the newest first."""
+
+# --- speculations -------------------------------------------------------------
+SPECULATIONS_OPEN_MAX = 100
+"""Open at once, of one principal: trials that nobody ends must not pile up."""
+SPECULATION_SECONDS = 7 * 24 * 3_600
+"""How long one stays open; then its principal's next one drops it."""
+SPECULATIONS_COMPARED_MAX = 8
+"""Compared by one call: 8 make 28 pairs, and a reply has room for no more."""
+SPECULATION_ALTERNATIVES_MAX = 32
+"""Speculations that one remembers having been compared with, the last ones: what a commit names as alternatives."""
+CHANGES_COUNTED_MAX = 10_000
+"""How far the changes of a speculation are counted; as many stand for as many or more."""
+LESSON_BYTES_MAX = 4_096
+"""It is copied into the commit of the speculation that won."""
+
 # --- ids --------------------------------------------------------------------
 SHORT_ID_DIGITS = 12
 PREFIX_DIGITS_MIN = 6
@@ -92,3 +133,17 @@ PENDING_BYTES_MAX = 256 * 1_024 * 1_024
 """Requests being worked on and replies not yet read by the client, on one stdio connection; more are refused."""
 DRAIN_SECONDS_MAX = 35.0
 """How long pending calls may finish once the client is gone: a write may wait LOCK_WAIT_SECONDS_MAX for its turn."""
+
+# --- resources, subscriptions, completion ---------------------------------------
+URI_CHARS_MAX = 16_384
+"""Of a resource: a ref and a path of PATH_BYTES_MAX, every byte of them percent-encoded."""
+SUBSCRIPTIONS_MAX = 256
+"""Resources that one connection, or in the newer protocol one listen stream, is subscribed to."""
+LISTEN_STREAMS_MAX = 64
+"""Listen streams open at one server."""
+SUBSCRIPTION_POLL_SECONDS = 0.25
+"""How often the log's length is read while anything is subscribed to, 50 µs each: writers may be other processes."""
+COMPLETIONS_MAX = 100
+"""Values of one completion, as the protocol bounds it."""
+COMPLETION_SCAN_MAX = 10_000
+"""Names behind those values that are counted, some 20 ms; with more the total is left out."""

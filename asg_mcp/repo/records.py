@@ -14,7 +14,7 @@ from asg_mcp.core.operations import Op
 from asg_mcp.core.paths import Tokens, list_index, parse_path
 from asg_mcp.core.times import format_time
 from asg_mcp.repo.results import CommitInfo
-from asg_mcp.storage.base import CommitRow, Reader, Term, TermKind, Writer
+from asg_mcp.storage.base import CommitRow, Reader, Record, Term, TermKind, Writer
 
 _CATEGORIES = tuple(Category)
 _OPS = tuple(Op)
@@ -159,3 +159,21 @@ def _paths_touched(operation: RecordedOperation) -> Iterator[str]:
         tokens: Tokens = parse_path(path)
         if tokens and operation.op in (Op.DELETE, Op.INSERT, Op.MOVE) and list_index(tokens[-1]) is not None:
             yield path[: path.rfind("/")] or "/"
+
+
+def key_of(info: CommitInfo) -> str:
+    """What the outcome of a commit's intent is kept under."""
+    return info.intent_id or info.id.hex()
+
+
+def outcome_of(record: Record) -> dict[str, Any]:
+    """A filed outcome as it is shown: JSON, with what was given alone."""
+    data = record.data
+    shown = {name: data[name] for name in ("outcome", "summary", "agent")}
+    if data["observed"]:
+        shown["observed"] = data["observed"][0]
+    if data["deviations"]:
+        shown["deviations"] = data["deviations"]
+    if data["confidence"] is not None:
+        shown["confidence"] = data["confidence"]
+    return {**shown, "at": format_time(data["at"])}

@@ -16,15 +16,21 @@ from asg_mcp.core.paths import Tokens
 from asg_mcp.repo import results as r
 from asg_mcp.repo.blame import blame, log
 from asg_mcp.repo.branches import DEFAULT_BRANCH, drop_branch, make_ref
+from asg_mcp.repo.completing import complete_path
 from asg_mcp.repo.diffing import diff
 from asg_mcp.repo.getting import get, is_small
 from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.guards import Guard
+from asg_mcp.repo.merging import merge_branches
+from asg_mcp.repo.outcomes import resolve
+from asg_mcp.repo.permits import session_record
+from asg_mcp.repo.observing import Observation, Target, fingerprint, observe
 from asg_mcp.repo.query import run_query
 from asg_mcp.repo.reflist import list_refs
-from asg_mcp.repo.requests import Query, Resolution, RevertRequest
+from asg_mcp.repo.requests import MergeRequest, OutcomeRequest, Query, Resolution, RevertRequest, SessionRequest
 from asg_mcp.repo.revert import revert
 from asg_mcp.repo.search import search
+from asg_mcp.repo.sessions import open_session, session_info
 from asg_mcp.repo.transact import Decide, Transacted, transact
 from asg_mcp.repo.transaction import Request, checked_operations, create_store, run
 from asg_mcp.repo.verify import Progress, VerifyReport, verify
@@ -36,7 +42,7 @@ Page = TypeVar("Page", r.SearchResult, r.DiffResult, r.LogResult, r.BlameResult,
 PROGRAM = "asg-mcp"
 """Principal and agent of what the program does of itself."""
 
-__all__ = ["Guard", "Query", "Repository", "Resolution", "RevertRequest"]
+__all__ = ["Guard", "MergeRequest", "Query", "Repository", "Resolution", "RevertRequest"]
 
 
 class Repository:
@@ -83,6 +89,12 @@ class Repository:
         hasher = self._store.hasher
         return await self._store.write(lambda writer: run(writer, hasher, request, self._graph))
 
+    async def merge(self, request: MergeRequest, intent: Intent, author: Author, guard: Guard) -> r.MergeResult:
+        """Merge a ref into a branch as a commit with two parents; conflicts are answered as data."""
+        return await self._store.write(
+            lambda writer: merge_branches(writer, self._view(writer), request, intent, author, guard)
+        )
+
     async def revert(self, request: RevertRequest, intent: Intent, author: Author, guard: Guard) -> r.RevertResult:
         """Undo commits, all by an agent or session since a time, or restore a path; conflicts are answered as data."""
         return await self._store.write(
@@ -94,6 +106,20 @@ class Repository:
         return await self._store.write(
             lambda writer: transact(writer, self._view(writer), ref, author, request_id, asked, decide)
         )
+
+    async def open_session(self, request: SessionRequest, author: Author, request_id: str = "") -> r.SessionInfo:
+        """Open a session for an agent, no wider than its parent."""
+        return await self._store.write(
+            lambda writer: open_session(writer, self._view(writer), request, author, request_id)
+        )
+
+    async def resolve(self, request: OutcomeRequest, author: Author, request_id: str = "") -> r.OutcomeResult:
+        """File the outcome of an intent, or of a session, which it closes."""
+        return await self._store.write(lambda writer: resolve(writer, self._view(writer), request, author, request_id))
+
+    def session(self, handle: str) -> r.SessionInfo:
+        """A session of whoever looks, open or not; one read. Raises HandleNotFound."""
+        return self._read(lambda view: session_info(session_record(view.reader, handle, view.principal)))
 
     async def branch(self, name: str, kind: str, source: str, author: Author, request_id: str = "") -> r.RefInfo:
         """Make a branch or an immutable tag. The same one again is answered as made."""
@@ -164,6 +190,26 @@ class Repository:
     async def verify(self, progress: Progress) -> VerifyReport:
         """Replay and hash everything again. `progress` is called on another thread."""
         return await anyio.to_thread.run_sync(lambda: verify(self._store, progress))
+
+    async def complete(self, ref: str, typed: str, limit: int) -> r.Completed:
+        """Paths of a ref that go on from what has been typed."""
+        return await self._read_apart(lambda view: complete_path(view, ref, typed, limit))
+
+    async def observe(self, targets: Sequence[Target] = (), *, must_exist: bool = False) -> Observation:
+        """How long the log is, and what refs and paths hold, for a watcher to compare.
+
+        Without targets it is a glance of some 50 µs. With `must_exist` a ref that means nothing raises.
+        """
+        if not targets:
+            return self._read(lambda view: observe(view, ()))
+
+        def look(view: View) -> Observation:
+            if must_exist:
+                for target in targets:
+                    fingerprint(view, target)
+            return observe(view, targets)
+
+        return await self._read_apart(look)
 
     async def health(self) -> Health:
         """Versions, known faults, settings, sizes."""

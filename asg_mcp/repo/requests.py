@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from asg_mcp.core.intents import Category
+from asg_mcp.core.operations import ABSENT, Absent
 from asg_mcp.core.paths import Tokens
 from asg_mcp.core.values import JsonValue
 
@@ -77,3 +79,44 @@ class MergeRequest:
     """auto leaves conflicts open; ours and theirs settle them; manual makes each change of both sides a conflict."""
     resolutions: tuple[Resolution, ...] = ()
     preview: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """What a session is opened with. Empty means not said."""
+
+    agent: str
+    branch: str = ""
+    scope: tuple[Tokens, ...] = ()
+    """Paths below which it may write; empty for all that its parent may."""
+    parent: str = ""
+    description: str = ""
+    """The intent that is delegated."""
+    authority: Mapping[str, JsonValue] | None = None
+    """principal, scope, delegation_chain …"""
+    expires: str = ""
+    """An RFC 3339 time, or a number of seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRequest:
+    """What became of an intent, or of a session, which is closed with it."""
+
+    outcome: str
+    summary: str
+    intent: str = ""
+    session: str = ""
+    observed: JsonValue | Absent = ABSENT
+    deviations: tuple[Mapping[str, JsonValue], ...] = ()
+    """description and impact of each."""
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteRequest:
+    """Which speculation to commit, onto what, and how to settle what others changed meanwhile."""
+
+    handle: str
+    target: str = ""
+    """A branch, or another open speculation; "" is the branch that it came from."""
+    resolutions: tuple[Resolution, ...] = ()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asg_mcp.core.nodes import MAP, SCALAR, Hasher
 from asg_mcp.core.paths import END, Tokens
 from asg_mcp.core.state import Spot, State
 from asg_mcp.repo.graph import Graph, Reach
-from asg_mcp.repo.records import info_of
+from asg_mcp.repo.records import info_of, key_of, outcome_of
 from asg_mcp.repo.resolve import resolve_ref, state_at
 from asg_mcp.repo.results import CommitInfo
-from asg_mcp.storage.base import CommitRow, Reader
+from asg_mcp.storage.base import CommitRow, Reader, RecordKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,10 @@ class View:
         return self.state(self.reader.commit(seq))
 
     def info(self, seq: int) -> CommitInfo:
-        """The commit with this number, as it is shown."""
-        return info_of(self.reader, self.reader.commit(seq))
+        """The commit with this number, as it is shown, with what was reported of its intent."""
+        info = info_of(self.reader, self.reader.commit(seq))
+        filed = self.reader.record(RecordKind.OUTCOME, key_of(info))
+        return info if filed is None else replace(info, outcome=outcome_of(filed))
 
     def reach(self, row: CommitRow) -> Reach:
         """What a commit reaches."""

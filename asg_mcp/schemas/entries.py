@@ -43,6 +43,9 @@ class Explained(Wire):
     intent_id: Annotated[str, Field(description="The caller's name for the intent.")] = ""
     parent_intent: Annotated[str, Field(description="The intent it serves.")] = ""
     at: Annotated[str, Field(description="When, RFC 3339 in UTC.")]
+    outcome: Annotated[
+        AnyObject, Field(description="What was reported of its intent: outcome, summary, observed, deviations.")
+    ] = {}
     withheld: Annotated[bool, Field(description="Whether its texts were erased from the record.")] = False
     provenance: Annotated[AnyObject, Field(description="All that was given, tool calls included; in a full view.")] = {}
     left_out: LeftOut = {}
@@ -61,10 +64,23 @@ class ChangeItem(Wire):
     left_out: LeftOut = {}
 
 
+class ChangedBy(Wire):
+    """Who changed one side of a conflict."""
+
+    commit: Annotated[str, Field(description="The commit that last changed the path, or deleted it.")]
+    agent: Annotated[str, Field(description="Who made it, as claimed.")]
+    description: Annotated[str, Field(description="Why.")]
+    at: Annotated[str, Field(description="When, RFC 3339 in UTC.")]
+
+
 class ConflictItem(Wire):
     path: Annotated[str, Field(description="Where the two sides disagree.")]
     base: Annotated[AnyJson, Field(description="The value both began with; a missing side has none.")] = None
     ours: Annotated[AnyJson, Field(description="The value on the branch.")] = None
     theirs: Annotated[AnyJson, Field(description="The value to be brought in.")] = None
-    rule: Annotated[str, Field(description="Why it conflicts: scalar, container, list or resolution.")]
+    rule: Annotated[str, Field(description="Why it conflicts: scalar, container, list, migration, or a merge rule.")]
+    ours_by: Annotated[ChangedBy | None, Field(description="Who changed it on the branch; missing if nobody did.")] = (
+        None
+    )
+    theirs_by: Annotated[ChangedBy | None, Field(description="Who changed it on the other side.")] = None
     left_out: LeftOut = {}

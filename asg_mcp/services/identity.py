@@ -1,29 +1,45 @@
-"""Who makes a change: the verified principal, the claimed agent, the observed client."""
+"""Who makes a change: the verified principal, the claimed agent, the observed client, and the session they act in."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from asg_mcp.core.intents import Author
-from asg_mcp.errors import HandleNotFound
+from asg_mcp.errors import Forbidden
+from asg_mcp.repo.repository import Repository
+from asg_mcp.repo.results import SessionInfo
 
 
-def author_of(*, principal: str, client: str, default_agent: str, claimed_agent: str = "", session: str = "") -> Author:
-    """The author of a change.
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """An author, and the session that says what it may do."""
 
-    The agent is the one claimed with the call, else the session's, else the
-    connection's default. The principal comes from the connection alone.
+    author: Author
+    session: SessionInfo | None = None
 
-    Raises HandleNotFound when no such session is open, InvalidName when a name
-    cannot be recorded.
+    def branch(self, asked: str, *, said: bool) -> str:
+        """The branch of a write: what the caller said, else that of its session, else what is written without one."""
+        return asked if said or self.session is None else self.session.branch
+
+
+def acting(
+    repo: Repository, *, principal: str, client: str, default_agent: str, claimed_agent: str = "", session: str = ""
+) -> Acting:
+    """Who acts.
+
+    The agent is the session's, else the one claimed with the call, else the connection's default. The principal comes
+    from the connection alone. Whether the session is open, and what it may do, is checked by the write itself.
+
+    Raises HandleNotFound for a session that is not this principal's, Forbidden for another agent than the session's,
+    InvalidName for a name that cannot be recorded.
     """
-    if session:
-        raise unknown_session(session)
-    return Author(principal=principal, agent=claimed_agent or default_agent, client=client)
-
-
-def unknown_session(session: str) -> HandleNotFound:
-    """The refusal of a session that is not open."""
-    return HandleNotFound(
-        f"There is no open session {session!r}",
-        hint="Leave session out, and name the agent in provenance.agent.",
-        session=session,
-    )
+    if not session:
+        return Acting(Author(principal=principal, agent=claimed_agent or default_agent, client=client))
+    found = repo.session(session)
+    if claimed_agent and claimed_agent != found.agent:
+        raise Forbidden(
+            f"Session {session} is that of agent {found.agent!r}, and provenance.agent says {claimed_agent!r}",
+            hint="Leave provenance.agent out: the session says who acts.",
+            agent=found.agent,
+        )
+    return Acting(Author(principal=principal, agent=found.agent, client=client, session=session), found)

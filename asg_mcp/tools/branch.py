@@ -1,9 +1,11 @@
-"""The branch tools: asg_branch, asg_list_branches, asg_delete_branch, asg_diff."""
+"""The branch tools: asg_branch, asg_list_branches, asg_delete_branch, asg_diff, asg_merge."""
 
 from __future__ import annotations
 
 from asg_mcp.core.paths import parse_path
+from asg_mcp.core.values import JsonValue
 from asg_mcp.repo import results as r
+from asg_mcp.repo.repository import MergeRequest
 from asg_mcp.schemas.branch import (
     BranchParams,
     DeleteBranchParams,
@@ -11,6 +13,8 @@ from asg_mcp.schemas.branch import (
     DiffReply,
     ListBranchesParams,
     ListBranchesReply,
+    MergeParams,
+    MergeReply,
     RefItem,
 )
 from asg_mcp.tools import pack, unpack
@@ -62,6 +66,35 @@ async def diff(ctx: ToolContext, p: DiffParams) -> DiffReply:
     )
 
 
+async def merge(ctx: ToolContext, p: MergeParams) -> MergeReply:
+    """A branch merged into another, or what stands in the way."""
+    request = MergeRequest(
+        source=p.source,
+        target=p.target,
+        strategy=p.strategy.value,
+        resolutions=unpack.resolutions(p.resolutions),
+        preview=p.preview,
+    )
+    done = await ctx.repo.merge(
+        request,
+        unpack.intent(p.intent_category, p.intent_description, p),
+        unpack.author(ctx, session=p.session, agent=p.provenance.agent),
+        unpack.guard(p, p.request_id),
+    )
+    return MergeReply.model_validate(_merged(done, preview=p.preview))
+
+
+def _merged(done: r.MergeResult, *, preview: bool) -> pack.Fields:
+    fields = {**pack.written(done), "merged": done.merged}
+    if done.already:
+        fields["already"] = True
+    lists: dict[str, list[JsonValue]] = {"conflicts": [pack.conflict(item) for item in done.conflicts]}
+    if preview:
+        lists["changes"] = [pack.change(item) for item in done.changes]
+    # The repository hands out the first of the changes, and counts them all.
+    return {**fields, **pack.fitted(lists, {"changes": done.changed})}
+
+
 TOOLS = (
     Tool(
         "asg_branch",
@@ -105,5 +138,16 @@ TOOLS = (
         DiffReply,
         Effect.READ,
         aliases=("agentstategraph_diff",),
+    ),
+    Tool(
+        "asg_merge",
+        "branch",
+        "Merge a ref into a branch, by the rules of /__schema__. Returns the commit, or conflicts with nothing "
+        "written: call again with resolutions. asg_revert undoes it.",
+        merge,
+        MergeParams,
+        MergeReply,
+        Effect.WRITE,
+        aliases=("agentstategraph_merge",),
     ),
 )

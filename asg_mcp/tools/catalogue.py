@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from asg_mcp.tools import branch, history, state
+from asg_mcp.tools import accountability, branch, history, state
 from asg_mcp.tools.registry import Catalogue
 
-CATALOGUE: Catalogue = (*state.TOOLS, *branch.TOOLS, *history.TOOLS)
+CATALOGUE: Catalogue = (*state.TOOLS, *branch.TOOLS, *history.TOOLS, *accountability.TOOLS)
 """In the order in which they are listed and described."""
 CORE = frozenset(
     {

@@ -18,7 +18,6 @@ from asg_mcp.schemas.history import (
     RevertReply,
     View,
 )
-from asg_mcp.services.identity import unknown_session
 from asg_mcp.tools import pack, unpack
 from asg_mcp.tools.registry import Effect, Tool, ToolContext
 
@@ -80,8 +79,6 @@ async def query(ctx: ToolContext, p: QueryParams) -> QueryReply:
 
 
 def _query(p: QueryParams, limit: int) -> Query:
-    if p.session:
-        raise unknown_session(p.session)
     return Query(
         target=p.target.value,
         ref="" if p.ref == EVERYWHERE else p.ref,
@@ -117,13 +114,14 @@ def _item(item: r.CommitInfo | r.AgentInfo | r.StateItem, *, full: bool) -> pack
 
 async def revert(ctx: ToolContext, p: RevertParams) -> RevertReply:
     """Commits undone, or what stands in the way."""
-    if p.session:
-        raise unknown_session(p.session)
+    # The session says whose commits to undo, unless that is said otherwise: then it is the caller's own.
+    selects = bool(p.session) and not (p.commits or p.agent or p.path)
+    who = unpack.acting(ctx, session="" if selects else p.session, agent=p.provenance.agent)
     request = RevertRequest(
-        ref=p.ref,
+        ref=who.branch(p.ref, said="ref" in p.model_fields_set),
         commits=tuple(p.commits),
         agent=p.agent,
-        session=p.session,
+        session=p.session if selects else "",
         since=p.since,
         path=parse_path(p.path) if p.path else None,
         source=p.source,
@@ -132,8 +130,8 @@ async def revert(ctx: ToolContext, p: RevertParams) -> RevertReply:
     )
     done = await ctx.repo.revert(
         request,
-        unpack.intent(p.intent_category, p.intent_description, p),
-        unpack.author(ctx, agent=p.provenance.agent),
+        unpack.intent(p.intent_category, p.intent_description, p, who),
+        who.author,
         unpack.guard(p, p.request_id),
     )
     return RevertReply.model_validate(_reverted(done, preview=p.preview))
@@ -145,18 +143,10 @@ def _reverted(done: r.RevertResult, *, preview: bool) -> pack.Fields:
         "conflicts": [pack.conflict(item) for item in done.conflicts],
         "reverted": [commit.short for commit in done.reverted],
     }
-    totals = {name: len(items) for name, items in lists.items()}
     if preview:
         lists["changes"] = [pack.change(item) for item in done.changes]
-        totals["changes"] = done.changed  # the repository hands out the first of them
-    fields = pack.written(done)
-    omitted: dict[str, int] = {}
-    room = pack.ITEMS_BYTES_MAX
-    for name, items in lists.items():
-        fields[name], room = pack.first(items, room)
-        if len(fields[name]) < totals[name]:
-            omitted[name] = totals[name] - len(fields[name])
-    return {**fields, "omitted": omitted} if omitted else fields
+    # The repository hands out the first of the changes, and counts them all.
+    return {**pack.written(done), **pack.fitted(lists, {"changes": done.changed})}
 
 
 TOOLS = (

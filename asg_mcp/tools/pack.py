@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
@@ -87,6 +87,7 @@ def explained(item: Item, info: r.CommitInfo, *, full: bool = False) -> Fields:
     for name in ("authority", "alternatives", "expected"):
         if name in info.provenance:
             item.put(name, info.provenance[name])
+    item.put_given(outcome=None if info.outcome is None else dict(info.outcome))
     if full:
         item.put_given(provenance=dict(info.provenance))
     return item.fields
@@ -128,7 +129,15 @@ def conflict(found: r.Conflict) -> Fields:
     item = Item(path=format_path(found.path), rule=found.rule)
     for name, side in (("base", found.base), ("ours", found.ours), ("theirs", found.theirs)):
         item.put_side(name, side)
+    for name, info in (("ours_by", found.ours_by), ("theirs_by", found.theirs_by)):
+        if info is not None:
+            item.fields[name] = changed_by(info)
     return item.fields
+
+
+def changed_by(info: r.CommitInfo) -> Fields:
+    """Who changed one side of a conflict, and why."""
+    return {"commit": info.id.short, "agent": info.agent, "description": info.description, "at": info.at}
 
 
 def match(found: r.Match) -> Fields:
@@ -174,7 +183,7 @@ def group(found: r.Group) -> Fields:
     return {"key": dict(found.key), "count": found.count, "first_at": found.first_at, "last_at": found.last_at}
 
 
-def written(done: r.WriteResult | r.RevertResult) -> Fields:
+def written(done: r.WriteResult | r.RevertResult | r.MergeResult) -> Fields:
     """What every reply to a write has."""
     fields: Fields = {"ref": done.ref, "changed": done.changed, "rebased": done.rebased}
     for name, identifier in (("commit", done.commit), ("parent", done.parent), ("object", done.object)):
@@ -193,6 +202,19 @@ def first(items: Sequence[JsonValue], room: int) -> tuple[list[JsonValue], int]:
             return list(items[:count]), 0
         room -= size
     return list(items), room
+
+
+def fitted(lists: Mapping[str, Sequence[JsonValue]], totals: Mapping[str, int]) -> Fields:
+    """Lists that share one reply, the first of them first, and how many of each did not fit; of all that there are."""
+    fields: Fields = {}
+    omitted: dict[str, int] = {}
+    room = ITEMS_BYTES_MAX
+    for name, items in lists.items():
+        fields[name], room = first(items, room)
+        left = totals.get(name, len(items)) - len(fields[name])
+        if left:
+            omitted[name] = left
+    return {**fields, "omitted": omitted} if omitted else fields
 
 
 async def page(

@@ -6,7 +6,6 @@ from asg_mcp.core.operations import ABSENT, Op, Operation
 from asg_mcp.core.paths import format_path, parse_path
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.repo import results as r
-from asg_mcp.schemas.intents import WriteArguments
 from asg_mcp.schemas.state import (
     ApplyParams,
     DeleteParams,
@@ -45,25 +44,28 @@ async def get(ctx: ToolContext, p: GetParams) -> GetReply:
 
 async def set_value(ctx: ToolContext, p: SetParams) -> WriteReply:
     """One value, one commit."""
-    return await _commit(ctx, p.ref, [Operation(Op.SET, parse_path(p.path), p.value)], p)
+    return await _commit(ctx, p, [Operation(Op.SET, parse_path(p.path), p.value)])
 
 
 async def delete(ctx: ToolContext, p: DeleteParams) -> WriteReply:
     """One path gone, one commit."""
-    return await _commit(ctx, p.ref, [Operation(Op.DELETE, parse_path(p.path))], p)
+    return await _commit(ctx, p, [Operation(Op.DELETE, parse_path(p.path))])
 
 
 async def apply(ctx: ToolContext, p: ApplyParams) -> WriteReply:
     """Many operations, one commit."""
-    return await _commit(ctx, p.ref, [operation(item, place) for place, item in enumerate(p.operations)], p)
+    return await _commit(ctx, p, [operation(item, place) for place, item in enumerate(p.operations)])
 
 
-async def _commit(ctx: ToolContext, ref: str, operations: list[Operation], p: WriteArguments) -> WriteReply:
+async def _commit(
+    ctx: ToolContext, p: SetParams | DeleteParams | ApplyParams, operations: list[Operation]
+) -> WriteReply:
+    who = unpack.acting(ctx, session=p.session, agent=p.provenance.agent)
     done = await ctx.repo.commit(
-        ref,
+        who.branch(p.ref, said="ref" in p.model_fields_set),
         operations,
-        unpack.intent(p.intent_category, p.intent_description, p),
-        unpack.author(ctx, session=p.session, agent=p.provenance.agent),
+        unpack.intent(p.intent_category, p.intent_description, p, who),
+        who.author,
         unpack.guard(p, p.request_id),
     )
     return WriteReply.model_validate(pack.written(done))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.paths import parse_path
 from asg_mcp.repo.repository import Guard, Resolution
 from asg_mcp.schemas.history import ResolutionItem
 from asg_mcp.schemas.intents import Guarded, Reasons
-from asg_mcp.services.identity import author_of
+from asg_mcp.services import identity
+from asg_mcp.services.identity import Acting
 from asg_mcp.tools.registry import ToolContext
 
 
-def author(ctx: ToolContext, *, session: str = "", agent: str = "") -> Author:
-    """Who calls. Raises HandleNotFound for a session that is not open."""
+def acting(ctx: ToolContext, *, session: str = "", agent: str = "") -> Acting:
+    """Who calls, and in which session. Raises HandleNotFound, Forbidden and InvalidName."""
     caller = ctx.caller
-    return author_of(
+    return identity.acting(
+        ctx.repo,
         principal=caller.principal,
         client=caller.client,
         default_agent=caller.default_agent,
@@ -25,12 +28,23 @@ def author(ctx: ToolContext, *, session: str = "", agent: str = "") -> Author:
     )
 
 
-def intent(category: Category, description: str, reasons: Reasons) -> Intent:
-    """Why the call is made. Raises InvalidArgument, InvalidName, InvalidValue or LimitExceeded."""
+def author(ctx: ToolContext, *, session: str = "", agent: str = "") -> Author:
+    """Who calls. Raises as `acting` does."""
+    return acting(ctx, session=session, agent=agent).author
+
+
+def intent(category: Category, description: str, reasons: Reasons, who: Acting | None = None) -> Intent:
+    """Why the call is made; in a session, on its authority and in its service where nothing else was said.
+
+    Raises InvalidArgument, InvalidName, InvalidValue or LimitExceeded.
+    """
     provenance = reasons.provenance
-    kept = provenance.dump()
+    kept: dict[str, Any] = provenance.dump()
     for name in ("agent", "intent_id", "parent_intent"):
         kept.pop(name, None)
+    session = None if who is None else who.session
+    if session is not None and session.authority and "authority" not in kept:
+        kept["authority"] = dict(session.authority)
     return Intent(
         category=category,
         description=description,
@@ -38,7 +52,7 @@ def intent(category: Category, description: str, reasons: Reasons) -> Intent:
         confidence=reasons.confidence,
         tags=tuple(reasons.tags),
         intent_id=provenance.intent_id,
-        parent_intent=provenance.parent_intent,
+        parent_intent=provenance.parent_intent or (session.handle if session is not None else ""),
         provenance=kept,
     )
 

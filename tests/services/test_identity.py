@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from asg_mcp.core.intents import Author
-from asg_mcp.errors import HandleNotFound, InvalidName
-from asg_mcp.services.identity import author_of
+from asg_mcp.errors import Forbidden, HandleNotFound, InvalidName
+from asg_mcp.repo.requests import SessionRequest
+from asg_mcp.services.identity import acting
+from tests.repo.desk import open_desk
 
 CONNECTION = {"principal": "ana", "client": "probe/1.0", "default_agent": "probe"}
 
 
-def test_the_agent_is_the_one_claimed_else_the_default_of_the_connection() -> None:
-    assert author_of(**CONNECTION, claimed_agent="planner") == Author("ana", "planner", "probe/1.0")
-    assert author_of(**CONNECTION) == Author("ana", "probe", "probe/1.0")
+async def test_the_agent_is_the_one_claimed_else_the_default_of_the_connection(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        assert acting(desk.repo, **CONNECTION, claimed_agent="planner").author == Author("ana", "planner", "probe/1.0")
+        assert acting(desk.repo, **CONNECTION).author == Author("ana", "probe", "probe/1.0")
 
 
-def test_a_session_that_is_not_open_is_refused_with_a_way_out() -> None:
-    with pytest.raises(HandleNotFound, match="'s1'") as refused:
-        author_of(**CONNECTION, session="s1")
-    assert "provenance.agent" in refused.value.hint
+async def test_a_session_says_who_acts_and_another_claim_is_refused(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        opened = await desk.repo.open_session(SessionRequest("fixer", branch="fix"), Author("ana", "planner"))
+        who = acting(desk.repo, **CONNECTION, session=opened.handle)
+        assert who.author == Author("ana", "fixer", "probe/1.0", opened.handle)
+        assert (who.branch("main", said=False), who.branch("main", said=True)) == ("fix", "main")
+        with pytest.raises(Forbidden, match="planner") as refused:
+            acting(desk.repo, **CONNECTION, session=opened.handle, claimed_agent="planner")
+        assert "provenance.agent" in refused.value.hint
 
 
-def test_an_agent_name_that_cannot_be_recorded_is_refused() -> None:
-    with pytest.raises(InvalidName):
-        author_of(**CONNECTION, claimed_agent="two\nlines")
+async def test_a_session_of_another_principal_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        opened = await desk.repo.open_session(SessionRequest("fixer"), Author("bob", "planner"))
+        for handle in ("ses-000000000000", opened.handle):
+            with pytest.raises(HandleNotFound, match=f"no session '{handle}'"):
+                acting(desk.repo.seen_by("ana"), **CONNECTION, session=handle)
+
+
+async def test_an_agent_name_that_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        with pytest.raises(InvalidName):
+            acting(desk.repo, **CONNECTION, claimed_agent="two\nlines")

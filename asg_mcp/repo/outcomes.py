@@ -1,0 +1,123 @@
+"""What became of an intent: filed once it is known, shown by blame and query ever after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asg_mcp.core.events import EventKind
+from asg_mcp.core.intents import Author, Category, Intent
+from asg_mcp.core.limits import CHILDREN_SHOWN_MAX, DEVIATIONS_MAX
+from asg_mcp.core.operations import Absent
+from asg_mcp.core.values import checked
+from asg_mcp.errors import HandleNotFound, InvalidArgument, LimitExceeded
+from asg_mcp.repo.guards import fingerprint, recall, remember
+from asg_mcp.repo.intents import IntentName, intent_named, records_of
+from asg_mcp.repo.ledger import log_event
+from asg_mcp.repo.permits import open_session_record, session_record
+from asg_mcp.repo.records import outcome_of
+from asg_mcp.repo.requests import OutcomeRequest
+from asg_mcp.repo.results import ChildInfo, OutcomeResult
+from asg_mcp.repo.view import View
+from asg_mcp.storage.base import Record, RecordKind, Writer
+
+OUTCOMES = ("fulfilled", "partially_fulfilled", "failed", "deferred")
+
+
+def resolve(writer: Writer, view: View, request: OutcomeRequest, author: Author, request_id: str = "") -> OutcomeResult:
+    """File the outcome of an intent, or of a session, which it closes; tells what the children have reported.
+
+    An intent's outcome may be filed again, and the newest is shown; the log keeps all. Raises InvalidArgument,
+    NotFound, HandleNotFound and LimitExceeded.
+    """
+    asked = fingerprint("resolve", request) if request_id else b""
+    known = recall(writer, author.principal, request_id, asked)
+    if known is None:
+        _check(request)
+        intent = _intent(writer, view, request)
+        if author.session and author.session != request.session:
+            open_session_record(writer, author.session, author.principal, writer.now())
+        _file(writer, request, intent, author)
+        known = [intent.key]
+        remember(writer, author.principal, request_id, asked, known)
+        replayed = False
+    else:
+        intent, replayed = intent_named(view, known[0]), True
+    children = _children(view, intent)
+    return OutcomeResult(
+        intent=intent.key if intent.commit is None or intent.commit.intent_id else intent.commit.id.short,
+        outcome=request.outcome,
+        children=tuple(children[:CHILDREN_SHOWN_MAX]),
+        omitted=len(children) - len(children[:CHILDREN_SHOWN_MAX]),
+        replayed=replayed,
+    )
+
+
+def _check(request: OutcomeRequest) -> None:
+    if not request.intent and not request.session:
+        raise InvalidArgument(
+            "Nothing is named whose outcome this is", hint="Give intent (an intent_id or a commit), or session."
+        )
+    if request.outcome not in OUTCOMES:
+        raise InvalidArgument(f"{request.outcome!r} is no outcome", hint=f"Use {', '.join(OUTCOMES)}.")
+    Intent(Category.CUSTOM, request.summary, confidence=request.confidence)  # the same rules as a description's
+    if not isinstance(request.observed, Absent):
+        checked(request.observed)
+    if len(request.deviations) > DEVIATIONS_MAX:
+        raise LimitExceeded(
+            f"There are {len(request.deviations)} deviations; at most {DEVIATIONS_MAX}",
+            hint="Report those that matter to whoever relies on it.",
+            limit="DEVIATIONS_MAX",
+            max=DEVIATIONS_MAX,
+        )
+    for deviation in request.deviations:
+        checked(dict(deviation))
+
+
+def _intent(writer: Writer, view: View, request: OutcomeRequest) -> IntentName:
+    if request.intent:
+        return intent_named(view, request.intent)
+    record = session_record(writer, request.session, view.principal)
+    if record.data["status"] != "open":
+        raise HandleNotFound(
+            f"Session {request.session} was closed already, as {record.data['status']}",
+            hint="asg_query with target sessions shows what was reported.",
+            session=request.session,
+        )
+    return IntentName(record.key, frozenset({record.key}), None, record)
+
+
+def _file(writer: Writer, request: OutcomeRequest, intent: IntentName, author: Author) -> None:
+    body: dict[str, Any] = {
+        "outcome": request.outcome,
+        "summary": request.summary,
+        "observed": [] if isinstance(request.observed, Absent) else [request.observed],
+        "deviations": [dict(deviation) for deviation in request.deviations],
+        "confidence": request.confidence,
+        "agent": author.agent,
+        "principal": author.principal,
+        "at": writer.now(),
+    }
+    if intent.session is not None and not request.intent:
+        log_event(writer, EventKind.SESSION_CLOSED, author, subject=intent.key, body={"status": request.outcome})
+    log_event(writer, EventKind.OUTCOME, author, subject=intent.key, body=body)
+
+
+def _children(view: View, intent: IntentName) -> list[ChildInfo]:
+    """The intents below this one that have been reported on, and the sessions below it, open ones too; newest first."""
+    found = []
+    for record in records_of(view, RecordKind.SESSION):
+        if record.data["parent"] in intent.names:
+            filed = view.reader.record(RecordKind.OUTCOME, record.key)
+            found.append(_child(record.key, record.data["agent"], record.data["description"], record.opened, filed))
+    for filed in records_of(view, RecordKind.OUTCOME):
+        child = intent_named(view, filed.key) if not filed.key.startswith("ses-") else None
+        if child is not None and child.commit is not None and child.commit.parent_intent in intent.names:
+            info = child.commit
+            shown = info.intent_id or info.id.short
+            found.append(_child(shown, info.agent, info.description, filed.opened, filed))
+    return [child for _, child in sorted(found, key=lambda item: -item[0])]
+
+
+def _child(intent: str, agent: str, description: str, opened: int, filed: Record | None) -> tuple[int, ChildInfo]:
+    outcome = None if filed is None else outcome_of(filed)
+    return opened, ChildInfo(intent, agent, description, "open" if outcome is None else outcome["outcome"], outcome)

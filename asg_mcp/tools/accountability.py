@@ -1,0 +1,92 @@
+"""The accountability tools: asg_open_session, asg_resolve."""
+
+from __future__ import annotations
+
+from asg_mcp.core.operations import ABSENT
+from asg_mcp.core.paths import parse_path
+from asg_mcp.repo.requests import OutcomeRequest, SessionRequest
+from asg_mcp.repo.results import ChildInfo
+from asg_mcp.schemas.accountability import OpenSessionParams, OpenSessionReply, ResolveParams, ResolveReply
+from asg_mcp.tools import pack, unpack
+from asg_mcp.tools.registry import Effect, Tool, ToolContext
+
+
+async def open_session(ctx: ToolContext, p: OpenSessionParams) -> OpenSessionReply:
+    """An agent's working context."""
+    parent = p.parent or ctx.caller.default_session
+    opened = await ctx.repo.open_session(
+        SessionRequest(
+            agent=p.agent,
+            branch=p.branch,
+            scope=tuple(parse_path(path) for path in p.path_scope),
+            parent=parent,
+            description=p.intent_description,
+            authority=None if p.authority is None else p.authority.dump(),
+            expires=p.expires,
+        ),
+        unpack.author(ctx, session=parent),
+        p.request_id,
+    )
+    fields = {
+        "session": opened.handle,
+        "agent": opened.agent,
+        "branch": opened.branch,
+        "scope": list(opened.scope),
+        "expires": opened.expires,
+    }
+    given = {"parent": opened.parent, "authority": dict(opened.authority or {})}
+    return OpenSessionReply.model_validate({**fields, **{name: item for name, item in given.items() if item}})
+
+
+async def resolve(ctx: ToolContext, p: ResolveParams) -> ResolveReply:
+    """What became of an intent or a session."""
+    session = p.session or (ctx.caller.default_session if not p.intent else "")
+    done = await ctx.repo.resolve(
+        OutcomeRequest(
+            outcome=p.outcome.value,
+            summary=p.summary,
+            intent=p.intent,
+            session=session,
+            observed=ABSENT if p.observed is None else p.observed,
+            deviations=tuple(deviation.dump() for deviation in p.deviations),
+            confidence=p.confidence,
+        ),
+        unpack.author(ctx, session=session),
+        p.request_id,
+    )
+    children = pack.first([_child(child) for child in done.children], pack.ITEMS_BYTES_MAX)[0]
+    omitted = done.omitted + len(done.children) - len(children)
+    fields = {"intent": done.intent, "outcome": done.outcome, "children": children, **pack.more(omitted)}
+    return ResolveReply.model_validate({**fields, "replayed": True} if done.replayed else fields)
+
+
+def _child(child: ChildInfo) -> pack.Fields:
+    item = pack.Item(intent=child.intent, agent=child.agent, status=child.status)
+    item.put_given(description=child.description, outcome=dict(child.outcome or {}))
+    return item.fields
+
+
+TOOLS = (
+    Tool(
+        "asg_open_session",
+        "accountability",
+        "Give an agent its working context: branch, paths, authority, time, all enforced. Returns the session to pass "
+        "with each write; asg_resolve closes it.",
+        open_session,
+        OpenSessionParams,
+        OpenSessionReply,
+        Effect.WRITE,
+        aliases=("agentstategraph_create_session", "agentstategraph_open_session"),
+    ),
+    Tool(
+        "asg_resolve",
+        "accountability",
+        "Report what became of an intent, or of a session, which it closes: outcome, what was observed, deviations. "
+        "Returns what its children reported.",
+        resolve,
+        ResolveParams,
+        ResolveReply,
+        Effect.WRITE,
+        aliases=("agentstategraph_resolve",),
+    ),
+)
