@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 
 from asg_mcp.core.ids import is_prefix
@@ -10,13 +11,13 @@ from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.times import parse_time
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.repo.patterns import compile_pattern
-from asg_mcp.repo.records import authority_of, info_of
+from asg_mcp.repo.records import authority_of, info_of, key_of, outcome_of
 from asg_mcp.repo.requests import Query
 from asg_mcp.repo.results import CommitInfo
 from asg_mcp.repo.streams import Postings, Stream, Union, seqs_of
 from asg_mcp.repo.touched import touches
 from asg_mcp.repo.words import asked_words, indexed, words_of
-from asg_mcp.storage.base import CommitRow, Reader, Term, TermKind
+from asg_mcp.storage.base import CommitRow, Reader, RecordKind, Term, TermKind
 
 _INTENT_TERMS_MAX = 2_000
 """Terms that one intent is looked up under; an intent that more commits bear is found by scanning."""
@@ -48,7 +49,14 @@ class CommitFilter:
         if (self._since is not None and row.at < self._since) or (self._until is not None and row.at > self._until):
             return None
         info = info_of(self._reader, row)
-        return info if all(check(row, info) for check in self._checks) else None
+        if not all(check(row, info) for check in self._checks):
+            return None
+        filed = self._reader.record(RecordKind.OUTCOME, key_of(info))
+        status = "open" if filed is None else filed.data["outcome"]
+        deviates = filed is not None and bool(filed.data["deviations"])
+        if self._query.status not in ("", status) or self._query.has_deviations not in (None, deviates):
+            return None
+        return info if filed is None else replace(info, outcome=outcome_of(filed))
 
     def bounds(self) -> tuple[int, int | None]:
         """The lowest and highest number of a commit that may match; None where there is no highest."""

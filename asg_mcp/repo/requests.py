@@ -25,7 +25,7 @@ class Query:
     """The filters of one query, all of which must hold. Empty means not asked."""
 
     target: str = "commits"
-    """commits, agents or state"""
+    """commits, agents, state, intents; the rest is for `services.listing`"""
     ref: str = "main"
     """"" asks for every commit of the store, whatever reaches it."""
     path: Tokens = ()
@@ -46,6 +46,9 @@ class Query:
     confidence_max: float | None = None
     since: str = ""
     until: str = ""
+    status: str = ""
+    """What was reported of the intent: open (nothing yet), fulfilled, partially_fulfilled, failed, deferred."""
+    has_deviations: bool | None = None
     group_by: tuple[str, ...] = ()
     """agent, principal, client, session, category, tag, day, authority"""
     order_by: str = "newest"
@@ -120,3 +123,16 @@ class PromoteRequest:
     target: str = ""
     """A branch, or another open speculation; "" is the branch that it came from."""
     resolutions: tuple[Resolution, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRequest:
+    """Which work an epoch groups. Empty means not said."""
+
+    epoch: str
+    description: str
+    root_intents: tuple[str, ...] = ()
+    """Intent ids, sessions or commits; without any it holds every commit."""
+    since: str = ""
+    """An RFC 3339 time from which commits belong to it; else from when it is opened."""
+    tags: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Category
@@ -226,6 +226,20 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """How sure an agent said it was, against what became of it. All but the count are from 0 to 1."""
+
+    reported: int
+    """Intents with a stated confidence and a settled outcome."""
+    stated: float
+    """Mean of the stated confidences."""
+    achieved: float
+    """Mean of the outcomes: fulfilled 1, partially fulfilled 0.5, failed 0."""
+    brier: float
+    """Mean squared difference of the two (Brier 1950); 0 is perfect, 0.25 what always saying 0.5 gets."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentInfo:
     """What one agent did, as far as the filters let it be seen."""
 
@@ -237,6 +251,9 @@ class AgentInfo:
     confidence_mean: float | None
     first_at: str
     last_at: str
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    """Reported outcomes of its intents, counted."""
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +340,8 @@ class SessionInfo:
     expires: str
     status: str
     """open, or the outcome it was closed with."""
+    outcome: Mapping[str, JsonValue] | None = None
+    """What was reported when it was closed; None where it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,3 +499,84 @@ class DiscardResult:
     head: CommitId
     """Its newest commit, by which what was tried can still be read."""
     replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EpochInfo:
+    """An epoch: which work it groups and, once it is sealed, what fixes it."""
+
+    epoch: str
+    state: str
+    """open or sealed"""
+    description: str
+    root_intents: tuple[str, ...]
+    since: str
+    tags: tuple[str, ...]
+    principal: str
+    """Who opened it."""
+    agent: str
+    opened_at: str
+    opened: int
+    """The index of the event that opened it."""
+    commits: int
+    """Its members: those so far, or those that the seal fixed."""
+    follows: int = 0
+    """Commits under the same root intents that were made after the seal."""
+    sealed_at: str = ""
+    summary: str = ""
+    tag: str = ""
+    size: int = 0
+    """Of the log with the seal's event as its last."""
+    members: str = ""
+    """The RFC 6962 root over the members' commit ids, in hex."""
+    root: str = ""
+    """The root of the log at that size, in hex; empty while it is not signed."""
+    checkpoint: str = ""
+    """The signed note over both."""
+    key: str = ""
+    """The public key that signed it, in the form in which note verifiers take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntentInfo:
+    """An intent, what became of it, and what serves it."""
+
+    key: str
+    """What tells it from all others."""
+    name: str
+    """What people call it: intent_id, session or commit."""
+    agent: str
+    description: str
+    parent: str
+    at: str
+    outcome: Mapping[str, JsonValue] | None
+    commit: CommitInfo | None
+    """None for a session."""
+    children: tuple[IntentInfo, ...] = ()
+    more_children: int = 0
+    """Children besides those shown."""
+
+    @property
+    def status(self) -> str:
+        """open, or the outcome."""
+        return "open" if self.outcome is None else str(self.outcome["outcome"])
+
+
+@dataclass(frozen=True, slots=True)
+class IntentPage:
+    """One page of intents."""
+
+    ref: str
+    items: tuple[IntentInfo, ...]
+    next_cursor: str
+    omitted: int = 0
+    """How many more there are behind this page, counted up to COUNT_AHEAD_MAX."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """One page of sessions, epochs, plans or speculations, each as JSON."""
+
+    items: tuple[Mapping[str, JsonValue], ...]
+    next_cursor: str
+    omitted: int = 0

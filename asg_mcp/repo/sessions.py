@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from asg_mcp.core.events import EventKind
-from asg_mcp.core.intents import Author, Intent, check_name
-from asg_mcp.core.intents import Category as _Category
+from asg_mcp.core.intents import Author, Category, Intent, check_name
 from asg_mcp.core.limits import SCOPE_PATHS_MAX, SESSION_SECONDS_DEFAULT, SESSION_SECONDS_MAX
 from asg_mcp.core.paths import Tokens, format_path, is_within, parse_path
 from asg_mcp.core.times import format_time, parse_time
 from asg_mcp.errors import Forbidden, InvalidArgument, LimitExceeded
 from asg_mcp.repo.branches import DEFAULT_BRANCH, make_ref
 from asg_mcp.repo.guards import fingerprint, recall, remember
+from asg_mcp.repo.intents import records_of
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.permits import open_session_record
+from asg_mcp.repo.records import outcome_of
 from asg_mcp.repo.requests import SessionRequest
 from asg_mcp.repo.results import SessionInfo
 from asg_mcp.repo.view import View
@@ -43,7 +45,7 @@ def open_session(
         return session_info(record)
     check_name(request.agent, "agent")
     if request.description:
-        Intent(_Category.CUSTOM, request.description)  # the same rules as any intent's description
+        Intent(Category.CUSTOM, request.description)  # the same rules as any intent's description
     parent = None
     if request.parent:
         parent = open_session_record(writer, request.parent, author.principal, writer.now()).data
@@ -85,6 +87,14 @@ def session_info(record: Record) -> SessionInfo:
         expires=format_time(data["expires"]),
         status=data["status"],
     )
+
+
+def session_items(view: View) -> Iterator[SessionInfo]:
+    """The sessions that whoever looks may see, with what was reported of them, the newest first."""
+    for record in records_of(view, RecordKind.SESSION):
+        filed = view.reader.record(RecordKind.OUTCOME, record.key)
+        info = session_info(record)
+        yield info if filed is None else replace(info, outcome=outcome_of(filed))
 
 
 def _handle(writer: Writer) -> str:

@@ -9,9 +9,11 @@ from math import fsum
 from typing import Any
 
 from asg_mcp.repo.records import authority_of
-from asg_mcp.repo.results import AgentInfo, CommitInfo, Group
+from asg_mcp.repo.results import AgentInfo, Calibration, CommitInfo, Group
 
 GROUP_KEYS = ("agent", "principal", "client", "session", "category", "tag", "day", "authority")
+ACHIEVED = {"fulfilled": 1.0, "partially_fulfilled": 0.5, "failed": 0.0}
+"""What an outcome counts for when stated confidence is held against it. What was deferred is not settled."""
 _DAY_CHARS = len("2026-11-21")
 
 
@@ -65,7 +67,7 @@ def _keys_of(info: CommitInfo, name: str) -> tuple[str, ...]:
 
 
 class _Agent(_Tally):
-    __slots__ = ("categories", "clients", "confidences", "name", "principals")
+    __slots__ = ("categories", "clients", "confidences", "name", "outcomes", "principals", "reported")
 
     def __init__(self, info: CommitInfo) -> None:
         super().__init__(info)
@@ -74,6 +76,9 @@ class _Agent(_Tally):
         self.clients: set[str] = set()
         self.categories: Counter[str] = Counter()
         self.confidences: list[float] = []
+        self.outcomes: Counter[str] = Counter()
+        self.reported: list[tuple[float, float]] = []
+        """(stated, achieved) of each intent that said how sure it was and that was settled."""
 
     def add(self, info: CommitInfo) -> None:
         super().add(info)
@@ -82,10 +87,27 @@ class _Agent(_Tally):
         self.categories[info.category.value] += 1
         if info.confidence is not None:
             self.confidences.append(info.confidence)
+        if info.outcome is not None:
+            outcome = str(info.outcome["outcome"])
+            self.outcomes[outcome] += 1
+            if info.confidence is not None and outcome in ACHIEVED:
+                self.reported.append((info.confidence, ACHIEVED[outcome]))
 
     @property
     def mean(self) -> float | None:
         return fsum(self.confidences) / len(self.confidences) if self.confidences else None
+
+    @property
+    def calibration(self) -> Calibration | None:
+        if not self.reported:
+            return None
+        count = len(self.reported)
+        return Calibration(
+            reported=count,
+            stated=fsum(stated for stated, _ in self.reported) / count,
+            achieved=fsum(achieved for _, achieved in self.reported) / count,
+            brier=fsum((stated - achieved) ** 2 for stated, achieved in self.reported) / count,
+        )
 
     def info(self) -> AgentInfo:
         return AgentInfo(
@@ -95,6 +117,8 @@ class _Agent(_Tally):
             clients=tuple(sorted(self.clients)),
             categories=dict(sorted(self.categories.items(), key=lambda item: (-item[1], item[0]))),
             confidence_mean=self.mean,
+            outcomes=dict(sorted(self.outcomes.items())),
+            calibration=self.calibration,
             first_at=self.first_at,
             last_at=self.last_at,
         )

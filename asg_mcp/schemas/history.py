@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 
 from asg_mcp.core.intents import Category
 from asg_mcp.core.limits import PAGE_ITEMS_DEFAULT, VALUE_DEPTH_MAX
@@ -25,7 +26,7 @@ from asg_mcp.schemas.base import (
     Texts,
     Wire,
 )
-from asg_mcp.schemas.entries import ChangeItem, CommitItem, ConflictItem, Explained
+from asg_mcp.schemas.entries import ChangeItem, CommitItem, ConflictItem, Explained, LeftOut
 from asg_mcp.schemas.intents import CategoryName, Guarded, Reasons
 
 
@@ -75,6 +76,11 @@ class Target(StrEnum):
     COMMITS = "commits"
     AGENTS = "agents"
     STATE = "state"
+    INTENTS = "intents"
+    SESSIONS = "sessions"
+    EPOCHS = "epochs"
+    PLANS = "plans"
+    SPECULATIONS = "speculations"
 
 
 class GroupKey(StrEnum):
@@ -104,41 +110,78 @@ EVERYWHERE = "*"
 """The ref that stands for every commit of the store."""
 
 
+class Filters(Params):
+    """All that are given must hold."""
+
+    path: Annotated[str, Field(description="Changed at or below it.")] = "/"
+    agent: Annotated[str, Field(validation_alias=AliasChoices("agent", "agent_id"), description="Claimed name.")] = ""
+    principal: Annotated[str, Field(description="Verified name.")] = ""
+    client: Annotated[str, Field(description="Calling program.")] = ""
+    session: Annotated[str, Field(description="Session it was made in.")] = ""
+    category: Annotated[
+        CategoryName | None,
+        Field(validation_alias=AliasChoices("category", "intent_category"), description="Kind."),
+    ] = None
+    tags: Annotated[Texts, Field(description="All of these.")] = []
+    authority: Annotated[
+        str,
+        Field(validation_alias=AliasChoices("authority", "authority_principal"), description="Who allowed it."),
+    ] = ""
+    intent: Annotated[str, Field(description="intent_id, commit or session, and what serves it.")] = ""
+    text: Annotated[
+        str, Field(validation_alias=AliasChoices("text", "reasoning_contains"), description="Words in the reasons.")
+    ] = ""
+    pattern: Annotated[str, Field(description="RE2 on reasons; for state, on paths.")] = ""
+    confidence_min: Annotated[float | None, Field(ge=0, le=1, description="At least.")] = None
+    confidence_max: Annotated[float | None, Field(ge=0, le=1, description="At most.")] = None
+    since: Annotated[
+        str, Field(validation_alias=AliasChoices("since", "date_from"), description="RFC 3339, inclusive.")
+    ] = ""
+    until: Annotated[
+        str, Field(validation_alias=AliasChoices("until", "date_to"), description="RFC 3339, inclusive.")
+    ] = ""
+    status: Annotated[
+        str,
+        Field(
+            validation_alias=AliasChoices("status", "intent_status"),
+            description="open, fulfilled, partially_fulfilled, failed, deferred; that of a plan, epoch or speculation.",
+        ),
+    ] = ""
+    has_deviations: Annotated[bool | None, Field(description="Whether deviations were reported.")] = None
+
+
+FILTERS_SUMMARY = (
+    "path, agent, principal, client, session, category, tags, authority, intent, text, pattern, "
+    "confidence_min, confidence_max, since, until, status, has_deviations"
+)
+_FILTER_NAMES = frozenset(
+    name
+    for field, info in Filters.model_fields.items()
+    for name in (field, *(info.validation_alias.choices if isinstance(info.validation_alias, AliasChoices) else ()))
+)
+
+
 class QueryParams(Params):
     target: Annotated[Target, Field(description="Default commits")] = Target.COMMITS
     ref: Annotated[Ref, Field(description="Default main; * for all")] = "main"
-    path: Annotated[str, Field(description="Changed below it")] = "/"
-    agent: Annotated[str, Field(validation_alias=AliasChoices("agent", "agent_id"), description="Claimed name")] = ""
-    principal: Annotated[str, Field(description="Verified name")] = ""
-    client: Annotated[str, Field(description="Calling program")] = ""
-    session: Annotated[str, Field(description="Session id")] = ""
-    category: Annotated[
-        CategoryName | None,
-        Field(validation_alias=AliasChoices("category", "intent_category"), description="Kind"),
-    ] = None
-    tags: Annotated[Texts, Field(description="All of these")] = []
-    authority: Annotated[
-        str,
-        Field(validation_alias=AliasChoices("authority", "authority_principal"), description="Who allowed it"),
-    ] = ""
-    intent: Annotated[str, Field(description="intent_id or commit")] = ""
-    text: Annotated[
-        str,
-        Field(
-            validation_alias=AliasChoices("text", "reasoning_contains"),
-            description="Words in the reasons",
-        ),
-    ] = ""
-    pattern: Annotated[str, Field(description="RE2 on reasons or paths")] = ""
-    confidence_min: Annotated[float | None, Field(ge=0, le=1, description="At least")] = None
-    confidence_max: Annotated[float | None, Field(ge=0, le=1, description="At most")] = None
-    since: Annotated[str, Field(description="RFC 3339")] = ""
-    until: Annotated[str, Field(description="RFC 3339")] = ""
+    filters: Annotated[Filters, FROM_TEXT, Field(description=FILTERS_SUMMARY, json_schema_extra=SUMMED_UP)] = Filters()
     group_by: Annotated[list[GroupKey], FROM_TEXT, Field(description="Count by")] = []
     order_by: Annotated[Order, Field(description="Default newest")] = Order.NEWEST
     view: Annotated[View, Field(description="Default brief")] = View.BRIEF
     limit: Limit = PAGE_ITEMS_DEFAULT
     cursor: Cursor = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filters_beside(cls, given: Any) -> Any:
+        """Filters given as arguments of their own are taken too, as people and older callers write them."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("filters", {}) or {}, Mapping):
+            return given
+        beside = {name: item for name, item in given.items() if name in _FILTER_NAMES}
+        if not beside:
+            return given
+        rest = {name: item for name, item in given.items() if name not in _FILTER_NAMES}
+        return {**rest, "filters": {**(given.get("filters") or {}), **beside}}
 
 
 class AgentItem(Wire):
@@ -148,8 +191,32 @@ class AgentItem(Wire):
     clients: Annotated[list[str], Field(description="The programs that called.")]
     categories: Annotated[AnyObject, Field(description="Commits by category.")]
     confidence_mean: Annotated[float, Field(description="Mean of the confidences it gave; missing if none.")] = 0.0
+    outcomes: Annotated[AnyObject, Field(description="Reported outcomes of its intents, counted.")] = {}
+    calibration: Annotated[
+        AnyObject,
+        Field(
+            description="Stated confidence against outcomes: reported, stated and achieved (means, 0 to 1), brier "
+            "(mean squared error; 0 is perfect)."
+        ),
+    ] = {}
     first_at: Annotated[str, Field(description="Its first commit, RFC 3339 in UTC.")]
     last_at: Annotated[str, Field(description="Its last commit.")]
+
+
+class IntentItem(Wire):
+    intent: Annotated[str, Field(description="Its name: intent_id, session or commit.")]
+    agent: Annotated[str, Field(description="Who acts.")]
+    description: Annotated[str, Field(description="What for.")]
+    category: Annotated[str, Field(description="What kind of change; missing for a session.")] = ""
+    confidence: Annotated[float, Field(description="How sure the agent was, 0 to 1.")] = 0.0
+    status: Annotated[str, Field(description="open, fulfilled, partially_fulfilled, failed or deferred.")]
+    outcome: Annotated[AnyObject, Field(description="What was reported: summary, observed, deviations.")] = {}
+    parent: Annotated[str, Field(description="The intent it serves.")] = ""
+    commit: Annotated[str, Field(description="The commit; missing for a session.")] = ""
+    at: Annotated[str, Field(description="When, RFC 3339 in UTC.")]
+    children: Annotated[list[AnyObject], Field(description="Intents that serve it, in the same shape.")] = []
+    more_children: Annotated[int, Field(description="Children that are not shown; 0 is missing.")] = 0
+    left_out: LeftOut = {}
 
 
 class GroupItem(Wire):
@@ -162,13 +229,16 @@ class GroupItem(Wire):
 class QueryReply(Wire):
     ref: Annotated[str, Field(description="The ref that was asked; * for the whole store.")]
     items: Annotated[
-        list[CommitItem | AgentItem | BlameItem],
-        Field(description="Commits, agents, or state entries with their last change; missing with group_by."),
+        list[CommitItem | AgentItem | BlameItem | IntentItem | AnyObject],
+        Field(
+            description="Commits, agents, state entries with their last change, trees of intents, or records of the "
+            "target asked for; missing with group_by."
+        ),
     ] = []
     groups: Annotated[list[GroupItem], Field(description="The groups; only with group_by.")] = []
     next_cursor: NextCursor
     omitted: MoreBehind = 0
-    examined: Annotated[int, Field(description="Commits or entries looked at by this call.")]
+    examined: Annotated[int, Field(description="Commits or entries looked at by this call.")] = 0
 
 
 class Take(StrEnum):

@@ -198,7 +198,7 @@ STORY: tuple[Example, ...] = (
     ),
     Example(
         "asg_query",
-        {"tags": ["incident"], "confidence_max": 0.8},
+        {"filters": {"tags": ["incident"], "confidence_max": 0.8}},
         {
             "ref": "main",
             "items": [{"commit": "<drain>", "agent": "night-watch", "confidence": 0.73}],

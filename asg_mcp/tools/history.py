@@ -16,8 +16,10 @@ from asg_mcp.schemas.history import (
     QueryReply,
     RevertParams,
     RevertReply,
+    Target,
     View,
 )
+from asg_mcp.services import listing
 from asg_mcp.tools import pack, unpack
 from asg_mcp.tools.registry import Effect, Tool, ToolContext
 
@@ -55,48 +57,60 @@ async def blame(ctx: ToolContext, p: BlameParams) -> BlameReply:
 
 
 async def query(ctx: ToolContext, p: QueryParams) -> QueryReply:
-    """Commits, agents or state entries by what is known about them."""
+    """What passes all filters, or the groups of it."""
     full = p.view is View.FULL
 
-    async def fetch(limit: int) -> r.QueryResult:
-        return await ctx.repo.query(_query(p, limit))
+    async def fetch(limit: int) -> r.QueryResult | r.IntentPage | r.RecordPage:
+        asked = _query(p, limit)
+        if p.target is Target.INTENTS:
+            return await listing.intents(ctx.repo, asked)
+        if p.target in (Target.COMMITS, Target.AGENTS, Target.STATE):
+            return await ctx.repo.query(asked)
+        return await listing.records(ctx.repo, asked)
 
-    def packed(result: r.QueryResult) -> list[pack.Fields]:
+    def packed(result: r.QueryResult | r.IntentPage | r.RecordPage) -> list[pack.Fields]:
+        if isinstance(result, r.RecordPage):
+            return [pack.record(item) for item in result.items]
+        if isinstance(result, r.IntentPage):
+            return [pack.intent(item) for item in result.items]
         if p.group_by:
             return [pack.group(found) for found in result.groups]
         return [_item(item, full=full) for item in result.items]
 
     found, items = await pack.page(p.limit, fetch, packed)
-    return QueryReply.model_validate(
-        {
-            "ref": found.ref or EVERYWHERE,
-            "groups" if p.group_by else "items": items,
-            "next_cursor": found.next_cursor,
-            **pack.more(found.omitted),
-            "examined": found.examined,
-        }
-    )
+    fields: pack.Fields = {
+        "ref": p.ref,
+        "groups" if p.group_by else "items": items,
+        "next_cursor": found.next_cursor,
+        **pack.more(found.omitted),
+    }
+    if isinstance(found, r.QueryResult):
+        fields["examined"] = found.examined
+    return QueryReply.model_validate(fields)
 
 
 def _query(p: QueryParams, limit: int) -> Query:
+    filters = p.filters
     return Query(
         target=p.target.value,
         ref="" if p.ref == EVERYWHERE else p.ref,
-        path=parse_path(p.path),
-        agent=p.agent,
-        principal=p.principal,
-        client=p.client,
-        session=p.session,
-        category=p.category,
-        tags=tuple(p.tags),
-        authority=p.authority,
-        intent=p.intent,
-        text=p.text,
-        pattern=p.pattern,
-        confidence_min=p.confidence_min,
-        confidence_max=p.confidence_max,
-        since=p.since,
-        until=p.until,
+        path=parse_path(filters.path),
+        agent=filters.agent,
+        principal=filters.principal,
+        client=filters.client,
+        session=filters.session,
+        category=filters.category,
+        tags=tuple(filters.tags),
+        authority=filters.authority,
+        intent=filters.intent,
+        text=filters.text,
+        pattern=filters.pattern,
+        confidence_min=filters.confidence_min,
+        confidence_max=filters.confidence_max,
+        since=filters.since,
+        until=filters.until,
+        status=filters.status,
+        has_deviations=filters.has_deviations,
         group_by=tuple(key.value for key in p.group_by),
         order_by=p.order_by.value,
         limit=limit,
@@ -175,8 +189,8 @@ TOOLS = (
     Tool(
         "asg_query",
         "history",
-        "Find commits, agents or state entries by who, why, when, how sure; group_by counts them. All filters must "
-        "hold. For values use asg_search, for one path asg_blame.",
+        "Find commits, agents, state entries, intents, sessions, epochs, plans, speculations; all filters must hold, "
+        "group_by counts. For values use asg_search, for one path asg_blame.",
         query,
         QueryParams,
         QueryReply,

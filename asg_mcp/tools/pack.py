@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
 from asg_mcp.core.ids import Id
-from asg_mcp.core.limits import REPLY_BYTES_MAX
+from asg_mcp.core.limits import REPLY_BYTES_MAX, VIOLATIONS_SHOWN_MAX
 from asg_mcp.core.operations import ABSENT
 from asg_mcp.core.paths import format_path
 from asg_mcp.core.values import JsonValue
@@ -175,7 +176,34 @@ def agent(found: r.AgentInfo) -> Fields:
         "first_at": found.first_at,
         "last_at": found.last_at,
     }
-    return fields if found.confidence_mean is None else {**fields, "confidence_mean": found.confidence_mean}
+    if found.confidence_mean is not None:
+        fields["confidence_mean"] = found.confidence_mean
+    if found.outcomes:
+        fields["outcomes"] = dict(found.outcomes)
+    if found.calibration is not None:
+        fields["calibration"] = asdict(found.calibration)
+    return fields
+
+
+def intent(found: r.IntentInfo) -> Fields:
+    """An intent with what serves it."""
+    item = Item(intent=found.name, agent=found.agent, description=found.description, status=found.status, at=found.at)
+    if found.commit is not None:
+        item.fields |= {"commit": found.commit.id.short, "category": found.commit.category.value}
+        item.put_given(confidence=found.commit.confidence)
+    item.put_given(parent=found.parent, outcome=None if found.outcome is None else dict(found.outcome))
+    item.put_given(children=[intent(child) for child in found.children])
+    if found.more_children:
+        item.fields["more_children"] = found.more_children
+    return item.fields
+
+
+def record(found: Mapping[str, JsonValue]) -> Fields:
+    """A session, epoch, plan or speculation, its large parts left out where they do not fit."""
+    item = Item()
+    for name, value in found.items():
+        item.put(name, value)
+    return item.fields
 
 
 def group(found: r.Group) -> Fields:
@@ -191,7 +219,17 @@ def written(done: r.WriteResult | r.RevertResult | r.MergeResult) -> Fields:
             fields[name] = identifier.short
     if done.replayed:
         fields["replayed"] = True
-    return fields
+    return {**fields, **warned(done.warnings)} if isinstance(done, r.WriteResult) else fields
+
+
+def warned(warnings: Sequence[r.SchemaWarning]) -> Fields:
+    """What the state's schema says of a commit that was made, as far as it is shown; missing where it says nothing."""
+    if not warnings:
+        return {}
+    items: list[JsonValue] = [{"path": format_path(found.path), "message": found.message} for found in warnings]
+    shown, _ = first(items[:VIOLATIONS_SHOWN_MAX], ITEM_BYTES_MAX)
+    omitted = len(items) - len(shown)
+    return {"warnings": shown, "warnings_omitted": omitted} if omitted else {"warnings": shown}
 
 
 def first(items: Sequence[JsonValue], room: int) -> tuple[list[JsonValue], int]:

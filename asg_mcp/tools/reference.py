@@ -30,6 +30,11 @@ GROUPS = {
     "state": ("State", "Reading and writing values. Every write is a commit that says why it was made."),
     "branch": ("Branches", "Names for commits, and what differs between them."),
     "history": ("History", "What happened, who did it and why, and how to undo it."),
+    "speculate": ("Speculation", "Trying several ways at once, at no cost, and keeping what was learned."),
+    "accountability": ("Accountability", "What an agent may do, and what became of what it meant to do."),
+    "epochs": ("Epochs", "Work grouped, sealed and signed, so that a stranger can verify it."),
+    "plans": ("Plans", "Tasks that several agents share, each started exactly once."),
+    "migrate": ("Migration", "The version of the state's own schema."),
 }
 """Group -> title and introduction of its page."""
 COMMON = """
@@ -42,7 +47,8 @@ COMMON = """
 - **expected_object**: the `object` that the path must still have, as asg_get gave it; else `object_changed`.
 - **request_id**: any text of your own. The same call with the same id takes effect once, and is answered again.
 - **provenance**: the circumstances, all optional, as [schemas/provenance.json](../schemas/provenance.json) has them.
-- **session**: leave it out; no tool of this version opens a session, and any text here is refused.
+- **session**: what asg_open_session gave. The write is its agent's, goes to its branch unless `ref` says otherwise, and
+  is refused outside its paths and after its time.
 - **limit**, **cursor**: a reply holds at most `limit` items and about 32 KB; `next_cursor` gets the next page.
 - A field without a value is missing; `null` is a stored null. What is too large to show is named in `left_out`.
 """

@@ -6,6 +6,7 @@ from typing import Any
 
 from asg_mcp.core.ids import CommitId, NodeId
 from asg_mcp.core.intents import Category
+from asg_mcp.errors import HandleNotFound
 from asg_mcp.repo import results as r
 from asg_mcp.repo.repository import Repository
 from asg_mcp.tools.catalogue import CATALOGUE
@@ -55,6 +56,12 @@ class Recorder(Repository):
         self.calls.append((args, kwargs))
         answer = self.answers[name]
         return answer(*args, **kwargs) if callable(answer) else answer
+
+    def session(self, handle: str) -> r.SessionInfo:
+        if "session" not in self.answers:
+            raise HandleNotFound(f"There is no session {handle!r}")
+        found: r.SessionInfo = self.answers["session"]
+        return found
 
     async def commit(self, *args: Any, **kwargs: Any) -> Any:
         return self._answer("commit", args, kwargs)

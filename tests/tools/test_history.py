@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from asg_mcp.core.intents import Author, Category, Intent
@@ -252,7 +250,16 @@ async def test_a_preview_counts_the_changes_that_the_repository_did_not_hand_out
     assert (reply["changed"], len(reply["changes"]), reply["omitted"]) == (900, 5, {"changes": 895})
 
 
-@pytest.mark.parametrize(("tool", "own"), [("asg_query", {}), ("asg_revert", {"intent_description": "Undo it"})])
-async def test_a_session_that_nobody_opened_selects_nothing_but_an_error(tool: str, own: dict[str, Any]) -> None:
+async def test_the_session_of_a_revert_selects_unless_something_else_does_and_then_it_acts() -> None:
+    done = r.RevertResult("main", HEAD, PARENT, (PARENT,), 1, (), ())
+    undo = {"intent_description": "Undo it", "session": "ses-1"}
+    recorder, _ = await called("asg_revert", undo, revert=done)
+    request, _, author, _ = recorder.calls[0][0]
+    assert (request.session, author.session) == ("ses-1", "")
     with pytest.raises(HandleNotFound):
-        await called(tool, own | {"session": "s1"})
+        await called("asg_revert", undo | {"commits": ["abcdef"]}, revert=done)
+    session = r.SessionInfo("ses-1", "fixer", "ana", "fix", (), "", "", None, AT, AT, "open")
+    recorder, _ = await called("asg_revert", undo | {"commits": ["abcdef"]}, revert=done, session=session)
+    request, intent, author, _ = recorder.calls[0][0]
+    assert (request.session, request.ref, author.agent, author.session) == ("", "fix", "fixer", "ses-1")
+    assert intent.parent_intent == "ses-1"
