@@ -106,15 +106,17 @@ class _Tree:
         return self.of_commit(intent.commit)
 
     def of_commit(self, info: CommitInfo) -> IntentInfo:
+        """The intent that a commit bears, as the first that bears it tells it, at the time of this one."""
+        first = (name_of(self.view, info).commit if info.intent_id else None) or info
         return IntentInfo(
             key=key_of(info),
             name=info.intent_id or info.id.short,
-            agent=info.agent,
-            description=info.description,
-            parent=info.parent_intent,
+            agent=first.agent,
+            description=first.description,
+            parent=first.parent_intent,
             at=info.at,
             outcome=self._outcome(key_of(info)),
-            commit=info,
+            commit=first,
         )
 
     def of_session(self, record: Record) -> IntentInfo:

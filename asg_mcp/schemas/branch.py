@@ -7,10 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from asg_mcp.core.intents import Category
 from asg_mcp.core.limits import PAGE_ITEMS_DEFAULT
-from asg_mcp.schemas.base import Cursor, Limit, MoreBehind, NextCursor, Params, Ref, Wire
-from asg_mcp.schemas.entries import ChangeItem
-from asg_mcp.schemas.intents import Keyed
+from asg_mcp.schemas.base import Branch, Cursor, Limit, MoreBehind, NextCursor, Params, Ref, Wire
+from asg_mcp.schemas.entries import ChangeItem, ConflictItem
+from asg_mcp.schemas.history import Resolutions
+from asg_mcp.schemas.intents import CategoryName, Guarded, Keyed, Reasons
 
 
 class RefKind(StrEnum):
@@ -76,3 +78,46 @@ class DiffReply(Wire):
     changes: Annotated[list[ChangeItem], Field(description="What leads from the old side to the new, in path order.")]
     next_cursor: NextCursor
     omitted: MoreBehind = 0
+
+
+class Strategy(StrEnum):
+    AUTO = "auto"
+    OURS = "ours"
+    THEIRS = "theirs"
+    MANUAL = "manual"
+
+
+class _Merge(Params):
+    source: Annotated[str, Field(description="Merge this")]
+    target: Branch = "main"
+    strategy: Annotated[Strategy, Field(description="Default auto")] = Strategy.AUTO
+    resolutions: Resolutions = []
+    preview: Annotated[bool, Field(description="Change nothing")] = False
+
+
+class _Merging(Params):
+    intent_category: Annotated[CategoryName, Field(description="Kind")] = Category.MERGE
+    intent_description: Annotated[str, Field(description="Why, one sentence")]
+
+
+class MergeParams(Keyed, Guarded, Reasons, _Merging, _Merge):
+    """What to merge into which branch."""
+
+
+class MergeReply(Wire):
+    merged: Annotated[bool, Field(description="Whether the branch has the source now; false with conflicts.")]
+    already: Annotated[bool, Field(description="Whether it had it before, so that no commit was needed.")] = False
+    ref: Annotated[str, Field(description="The branch merged into.")]
+    commit: Annotated[str, Field(description="Its head now, the merge; missing with conflicts or in a preview.")] = ""
+    parent: Annotated[str, Field(description="Its head before.")]
+    object: Annotated[str, Field(description="The object of the whole state now.")] = ""
+    changed: Annotated[int, Field(description="Paths of the branch whose value changed, or would change.")]
+    conflicts: Annotated[list[ConflictItem], Field(description="Paths that both changed; settle with resolutions.")]
+    changes: Annotated[list[ChangeItem], Field(description="What the merge would do; only in a preview.")] = []
+    omitted: Annotated[
+        dict[str, int], Field(description="How many of each list did not fit; missing when all did.")
+    ] = {}
+    rebased: Annotated[bool, Field(description="Whether others had moved the branch past expected_head, elsewhere.")]
+    replayed: Annotated[
+        bool, Field(description="Whether this is the answer to an earlier call with this request_id.")
+    ] = False

@@ -274,8 +274,10 @@ class _Revert(Params):
 
 
 class _Rollback(Params):
-    intent_category: Annotated[CategoryName, Field(description="Kind")] = Category.ROLLBACK
-    intent_description: Annotated[str, Field(description="Why, one sentence")]
+    intent_category: Annotated[CategoryName, Field(description="Default Rollback", json_schema_extra=SUMMED_UP)] = (
+        Category.ROLLBACK
+    )
+    intent_description: Annotated[str, Field(description="Why")]
 
 
 class _RequestId(Params):

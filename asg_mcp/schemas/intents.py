@@ -57,6 +57,7 @@ class Alternative(Params):
     description: Annotated[str, Field(min_length=1, description="What could have been done instead.")]
     confidence: Annotated[float | None, Field(ge=0, le=1, description="How good it looked, 0 to 1.")] = None
     why_not: Annotated[str, Field(description="Why it was not taken.")] = ""
+    handle: Annotated[str, Field(description="The speculation in which it was tried.")] = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -115,6 +116,7 @@ class Provenance(Params):
     notify: Annotated[list[Notice], FROM_TEXT, Field(description="Who should hear of it. A string is {who}.")] = []
 
 
+# Told in full by asg_set alone, which is in every profile that writes: the other tools refer to it.
 PROVENANCE_SUMMARY = (
     "agent, authority {principal, scope, delegation_chain}, alternatives, expected, "
     "intent_id, parent_intent, tool_calls, notify"
@@ -125,7 +127,7 @@ class Intended(Params):
     """The kind of a write and its reason in one sentence."""
 
     intent_category: Annotated[CategoryName, Field(description="Kind")]
-    intent_description: Annotated[str, Field(description="Why, one sentence")]
+    intent_description: Annotated[str, Field(description="Why")]
 
 
 class Reasons(Params):
@@ -134,7 +136,7 @@ class Reasons(Params):
     reasoning: Annotated[str, Field(description="Evidence")] = ""
     confidence: Annotated[float | None, Field(description="0 to 1")] = None
     tags: Annotated[Texts, Field(description="Labels")] = []
-    provenance: Annotated[Provenance, FROM_TEXT, Field(description=PROVENANCE_SUMMARY, json_schema_extra=SUMMED_UP)] = (
+    provenance: Annotated[Provenance, FROM_TEXT, Field(description="As in asg_set", json_schema_extra=SUMMED_UP)] = (
         Provenance()
     )
 
@@ -142,14 +144,14 @@ class Reasons(Params):
 class Guarded(Params):
     """What the caller says it had read."""
 
-    expected_head: Annotated[str, Field(description="Commit you read at")] = ""
-    expected_object: Annotated[str, Field(description="Object you read")] = ""
+    expected_head: Annotated[str, Field(description="Commit read")] = ""
+    expected_object: Annotated[str, Field(description="Object read")] = ""
 
 
 class Keyed(Params):
     """What every writing tool takes."""
 
-    session: Annotated[str, Field(description="Your session")] = ""
+    session: Annotated[str, Field(description="Session")] = ""
     request_id: Annotated[str, Field(description="For retries")] = ""
 
 

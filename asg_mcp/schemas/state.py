@@ -18,6 +18,7 @@ from asg_mcp.core.limits import (
 from asg_mcp.core.operations import Op
 from asg_mcp.schemas.base import (
     FROM_TEXT,
+    SUMMED_UP,
     AnyJson,
     Branch,
     Cursor,
@@ -30,7 +31,7 @@ from asg_mcp.schemas.base import (
     Wire,
 )
 from asg_mcp.schemas.entries import LastChange, LeftOut
-from asg_mcp.schemas.intents import WriteArguments
+from asg_mcp.schemas.intents import PROVENANCE_SUMMARY, Provenance, WriteArguments
 
 
 class GetParams(Params):
@@ -72,6 +73,10 @@ class _Set(Params):
 class SetParams(WriteArguments, _Set):
     """One value."""
 
+    provenance: Annotated[Provenance, FROM_TEXT, Field(description=PROVENANCE_SUMMARY, json_schema_extra=SUMMED_UP)] = (
+        Provenance()
+    )
+
 
 class _Delete(Params):
     ref: Branch = "main"
@@ -89,17 +94,25 @@ class OperationItem(Params):
     source: Annotated[str, Field(alias="from", description="Path to move")] = ""
 
 
+OPERATIONS_SUMMARY = "{op: set|delete|append|insert|move|test, path, value, from}"
+
+
 class _Apply(Params):
     ref: Branch = "main"
     operations: Annotated[
         list[OperationItem],
         FROM_TEXT,
-        Field(max_length=OPERATIONS_MAX, description="In order"),
+        Field(max_length=OPERATIONS_MAX, description=OPERATIONS_SUMMARY, json_schema_extra=SUMMED_UP),
     ] = []
 
 
 class ApplyParams(WriteArguments, _Apply):
     """Many operations."""
+
+
+class WarningItem(Wire):
+    path: Annotated[str, Field(description="Where the write does not keep to /__schema__.")]
+    message: Annotated[str, Field(description="What the schema says there.")]
 
 
 class WriteReply(Wire):
@@ -112,6 +125,10 @@ class WriteReply(Wire):
     replayed: Annotated[
         bool, Field(description="Whether this is the answer to an earlier call with this request_id.")
     ] = False
+    warnings: Annotated[
+        list[WarningItem], Field(description="Where the commit, though made, breaks /__schema__; missing when nowhere.")
+    ] = []
+    warnings_omitted: Annotated[int, Field(description="How many more there are; missing when none.")] = 0
 
 
 class SearchMode(StrEnum):

@@ -167,8 +167,8 @@ TOOLS = (
     Tool(
         "asg_log",
         "history",
-        "List the commits a ref reaches, newest first, with who and why; with path, only those that changed it. "
-        "To filter or count use asg_query.",
+        "List the commits a ref reaches, newest first, with who and why; with path, those that changed it. "
+        "To filter use asg_query.",
         log,
         LogParams,
         LogReply,
@@ -178,8 +178,8 @@ TOOLS = (
     Tool(
         "asg_blame",
         "history",
-        "Explain a value: who last changed the path and each field below it, why, on whose authority, how sure; "
-        "deletions too. For other questions use asg_query.",
+        "Explain a value: who last changed it and each field below, why, on whose authority, how sure, "
+        "what came of it; deletions too.",
         blame,
         BlameParams,
         BlameReply,
@@ -200,8 +200,8 @@ TOOLS = (
     Tool(
         "asg_revert",
         "history",
-        "Undo commits, or an agent's since a time, or restore a path, in a new commit. Later changes by "
-        "others come back as conflicts, uncommitted; settle them with resolutions.",
+        "Undo commits, or an agent's since a time, or restore a path, as a new commit. "
+        "Later changes by others come back as conflicts to settle.",
         revert,
         RevertParams,
         RevertReply,

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from asg_mcp.core.values import JsonValue
+from asg_mcp.schemas.accountability import Deviation
 from asg_mcp.schemas.base import Wire, json_schema
-from asg_mcp.schemas.history import ResolutionItem
+from asg_mcp.schemas.history import Filters, ResolutionItem
 from asg_mcp.schemas.intents import Provenance
+from asg_mcp.schemas.state import OperationItem
 from asg_mcp.tools.catalogue import CATALOGUE
 from asg_mcp.tools.examples import STORY, Example
 from asg_mcp.tools.registry import Tool
@@ -24,7 +26,13 @@ Pages = dict[str, str]
 
 Schema = dict[str, Any]
 
-CLOSED_MODELS: dict[str, type[Wire]] = {"provenance": Provenance, "resolution": ResolutionItem}
+CLOSED_MODELS: dict[str, type[Wire]] = {
+    "provenance": Provenance,
+    "resolution": ResolutionItem,
+    "operation": OperationItem,
+    "filters": Filters,
+    "deviation": Deviation,
+}
 """What the tools' input schemas only sum up, published in full under these names."""
 GROUPS = {
     "state": ("State", "Reading and writing values. Every write is a commit that says why it was made."),

@@ -123,8 +123,8 @@ TOOLS = (
     Tool(
         "asg_get",
         "state",
-        "Read a value or subtree at any ref, and who last changed it. What exceeds max_bytes is named in omitted. "
-        "To find a path use asg_search; to explain it, asg_blame.",
+        "Read a value or subtree at any ref, and who last changed it; omitted names what exceeds max_bytes. "
+        "To find paths use asg_search.",
         get,
         GetParams,
         GetReply,
@@ -135,7 +135,7 @@ TOOLS = (
         "asg_set",
         "state",
         "Write one value as one commit, with its reason; asg_apply writes several. "
-        "Returns commit and changed. Fails with head_moved if the path changed since expected_head.",
+        "Fails with head_moved if it changed since expected_head.",
         set_value,
         SetParams,
         WriteReply,
@@ -145,7 +145,7 @@ TOOLS = (
     Tool(
         "asg_delete",
         "state",
-        "Remove a path and all below it in one commit; history keeps it. To undo an earlier change use asg_revert. "
+        "Remove a path and all below it; history keeps it. To undo a change use asg_revert. "
         "Fails with path_not_found if nothing is there.",
         delete,
         DeleteParams,
@@ -156,7 +156,7 @@ TOOLS = (
     Tool(
         "asg_apply",
         "state",
-        "Run many operations as one atomic commit: all or none. Without operations it makes a checkpoint. "
+        "Run many operations as one commit, all or none; without any, make a checkpoint. "
         "For one value use asg_set. A failed test refuses all.",
         apply,
         ApplyParams,
