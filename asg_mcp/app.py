@@ -8,7 +8,12 @@ from pathlib import Path
 
 from asg_mcp.errors import StoreIncompatible
 from asg_mcp.repo.repository import Repository
+from asg_mcp.services.signing import KeyFile, PassingKey
+from asg_mcp.storage.memory import MemoryStore
 from asg_mcp.storage.sqlite import open_store
+
+KEY_SUFFIX = ".key"
+"""After the store's name: the file of the key that signs its checkpoints, made when the first epoch is sealed."""
 
 
 @asynccontextmanager
@@ -30,12 +35,30 @@ async def open_repository(path: Path, *, create: bool = True) -> AsyncIterator[R
         )
     store = await open_store(path)
     try:
-        repository = Repository(store)
+        repository = Repository(store, KeyFile(key_path(path)))
         if create:
             await repository.create()
         yield repository
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def open_memory() -> AsyncIterator[Repository]:
+    """A new repository in memory, gone with the block."""
+    store = MemoryStore()
+    try:
+        repository = Repository(store, PassingKey())
+        await repository.create()
+        yield repository
+    finally:
+        await store.close()
+
+
+def key_path(path: Path) -> Path:
+    """Where the key of the store at this path is; it may not be there yet."""
+    file = path.resolve()
+    return file.with_name(file.name + KEY_SUFFIX)
 
 
 def has_store(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """What the machine and the environment say: where the store is, who acts, how to start this program again.
 
-The only module that reads the environment. Variables: ASG_DB, ASG_AGENT.
+The only module that reads the environment. Variables: ASG_DB, ASG_AGENT, ASG_TOOLSETS, ASG_TOOLS,
+ASG_EXCLUDE_TOOLS, ASG_READ_ONLY.
 """
 
 from __future__ import annotations
@@ -14,12 +15,20 @@ from pathlib import Path
 
 import platformdirs
 
+from asg_mcp.errors import InvalidArgument
+
 if sys.platform != "win32":
     import pwd
 
 PROGRAM = "asg-mcp"
 DB_VARIABLE = "ASG_DB"
 AGENT_VARIABLE = "ASG_AGENT"
+TOOLSETS_VARIABLE = "ASG_TOOLSETS"
+TOOLS_VARIABLE = "ASG_TOOLS"
+EXCLUDE_TOOLS_VARIABLE = "ASG_EXCLUDE_TOOLS"
+READ_ONLY_VARIABLE = "ASG_READ_ONLY"
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"", "0", "false", "no", "off"})
 _OWN_VARIABLES = "ASG_"
 _PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 
@@ -49,6 +58,20 @@ def default_path() -> Path:
 def default_agent(agent: str = "") -> str:
     """The agent given with --agent, else in ASG_AGENT; empty when neither names one."""
     return agent or os.environ.get(AGENT_VARIABLE, "")
+
+
+def names(given: str, variable: str) -> tuple[str, ...]:
+    """The names given with an option, else in its variable: between commas, each once."""
+    parts = (part.strip() for part in (given or os.environ.get(variable, "")).split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def read_only(*, given: bool = False) -> bool:
+    """Whether --read-only is given, or ASG_READ_ONLY says so. Raises InvalidArgument for what is neither yes nor no."""
+    text = os.environ.get(READ_ONLY_VARIABLE, "")
+    if not given and text.strip().lower() not in _YES | _NO:
+        raise InvalidArgument(f"{READ_ONLY_VARIABLE} is {text!r}", hint="Set it to 1 or 0, or leave it away.")
+    return given or text.strip().lower() in _YES
 
 
 def local_principal() -> str:

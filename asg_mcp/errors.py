@@ -7,12 +7,15 @@
     │   ├── InvalidName          a ref, agent, tag or id that breaks the naming rules
     │   ├── InvalidArgument      an unknown, missing or ill-typed tool argument
     │   ├── InvalidCursor        a cursor that this query did not make
+    │   ├── SchemaViolation      the state's own JSON Schema, at /__schema__, does not allow the write
     │   └── LimitExceeded        a named limit was reached
     ├── NotFound
     │   ├── RefNotFound          no branch, tag or commit by that name
     │   ├── PathNotFound         nothing at that path; the nearest path that exists is given
     │   ├── CommitNotFound       no commit with that prefix
     │   ├── HandleNotFound       no such session or speculation
+    │   ├── PlanNotFound         no plan of that name on this branch
+    │   ├── TaskNotFound         no such task in the plan
     │   └── Withheld             the value was erased; its id and its history remain
     ├── AmbiguousPrefix          several commits share the prefix
     ├── WrongType                the path runs through a scalar, or the operation needs a list
@@ -21,8 +24,16 @@
     │   ├── ObjectChanged        expected_object does not hold
     │   ├── RefExists            the name is taken
     │   ├── TestFailed           a `test` operation did not hold
-    │   └── RequestReused        the same request_id with other arguments
+    │   ├── RequestReused        the same request_id with other arguments
+    │   ├── PlanClosed           the plan takes no new task and no start
+    │   ├── TaskTaken            another agent holds the task, or it is assigned to another
+    │   ├── TaskBlocked          the task waits for others
+    │   └── TaskSettled          the task's state does not allow the action: it is final, not started, or a parent
     ├── Forbidden                the principal, agent or session may not do this
+    ├── MigrationError           the state's shape and the installed migrations
+    │   ├── MigrationsBroken     what a package registers cannot be used; nothing was read or written
+    │   ├── MigrationRefused     nothing leads from the state's version to the one asked for
+    │   └── MigrationFailed      a step failed; the steps before it stay
     └── StorageError             the store could not do its work
         ├── StoreBusy            the write lock was not had in time; nothing was written
         ├── StoreCorrupt         stored bytes are not what was written
@@ -87,6 +98,10 @@ class InvalidCursor(InvalidInput):
     default_hint = "Repeat the call without a cursor to start again from the first page."
 
 
+class SchemaViolation(InvalidInput):
+    code = "schema_violation"
+
+
 class LimitExceeded(InvalidInput):
     code = "limit_exceeded"
 
@@ -109,6 +124,14 @@ class CommitNotFound(NotFound):
 
 class HandleNotFound(NotFound):
     code = "handle_not_found"
+
+
+class PlanNotFound(NotFound):
+    code = "plan_not_found"
+
+
+class TaskNotFound(NotFound):
+    code = "task_not_found"
 
 
 class Withheld(NotFound):
@@ -153,8 +176,42 @@ class RequestReused(Conflict):
     default_hint = "Use a new request_id for a new request; repeat an old one only with exactly the same arguments."
 
 
+class PlanClosed(Conflict):
+    code = "plan_closed"
+
+
+class TaskTaken(Conflict):
+    code = "task_taken"
+
+
+class TaskBlocked(Conflict):
+    code = "task_blocked"
+
+
+class TaskSettled(Conflict):
+    code = "task_settled"
+
+
 class Forbidden(AsgError):
     code = "forbidden"
+
+
+class MigrationError(AsgError):
+    code = "migration_error"
+
+
+class MigrationsBroken(MigrationError):
+    code = "migrations_broken"
+    default_hint = "Upgrade or remove the package that is named; the state and all other tools work as before."
+
+
+class MigrationRefused(MigrationError):
+    code = "migration_refused"
+
+
+class MigrationFailed(MigrationError):
+    code = "migration_failed"
+    default_hint = "The steps before it stay, each in its own commit. Mend the cause, then apply: it goes on there."
 
 
 class StorageError(AsgError):

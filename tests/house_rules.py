@@ -42,6 +42,7 @@ HOME_OF: dict[str, str] = {
     "uvicorn": "server",
     "sqlite3": "storage",
     "aiosqlite": "storage",
+    "cryptography": "services",
 }
 """Libraries with one layer each: whoever embeds the package loads no server, and SQLite has one adapter."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from asg_mcp import config
 from asg_mcp.core.intents import check_name
+from asg_mcp.errors import InvalidArgument
 
 posix = pytest.mark.skipif(os.name != "posix", reason="accounts are told otherwise on Windows")
 
@@ -92,3 +93,39 @@ def test_a_second_process_runs_this_code_wherever_it_stands(tmp_path: Path, monk
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert sys.executable == config.own_command()[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "names"),
+    [
+        ("", None, ()),
+        ("state,history", None, ("state", "history")),
+        (" state , ,state", None, ("state",)),
+        ("", "branch, core", ("branch", "core")),
+        ("state", "branch", ("state",)),
+    ],
+)
+def test_names_stand_between_commas_and_the_option_comes_before_its_variable(
+    monkeypatch: pytest.MonkeyPatch, given: str, variable: str | None, names: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv(config.TOOLSETS_VARIABLE, raising=False)
+    if variable is not None:
+        monkeypatch.setenv(config.TOOLSETS_VARIABLE, variable)
+    assert config.names(given, config.TOOLSETS_VARIABLE) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "answer"),
+    [("", False, False), ("1", False, True), (" Yes", False, True), ("0", False, False), ("off", True, True)],
+)
+def test_read_only_is_given_or_said_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, text: str, given: bool, answer: bool
+) -> None:
+    monkeypatch.setenv(config.READ_ONLY_VARIABLE, text)
+    assert config.read_only(given=given) is answer
+
+
+def test_a_variable_that_says_neither_yes_nor_no_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(config.READ_ONLY_VARIABLE, "maybe")
+    with pytest.raises(InvalidArgument, match="ASG_READ_ONLY is 'maybe'"):
+        config.read_only()

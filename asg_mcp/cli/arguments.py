@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
 from asg_mcp import __version__, config
-from asg_mcp.cli import demo, health, reading, serving
+from asg_mcp.cli import demo, health, migrating, reading, serving
 from asg_mcp.cli.output import Output
 from asg_mcp.core.limits import PAGE_ITEMS_DEFAULT, VALUE_DEPTH_MAX
 from asg_mcp.errors import InvalidArgument
+from asg_mcp.server.profiles import toolset_names
+from asg_mcp.tools.catalogue import CATALOGUE
 
 Command = Callable[[Output, argparse.Namespace], Awaitable[int]]
+"""What runs a command; returns its exit code."""
 
 ABOUT = """\
 Versioned, blameable state for AI agents, served over the Model Context Protocol from one SQLite file.
@@ -30,8 +33,12 @@ VARIABLES = f"""\
 environment:
   {config.DB_VARIABLE}     the store file, where --db is not given
   {config.AGENT_VARIABLE}  the agent recorded for calls that name none, where --agent is not given
+  {config.TOOLSETS_VARIABLE}, {config.TOOLS_VARIABLE}, {config.EXCLUDE_TOOLS_VARIABLE}
+             names between commas, where --toolsets, --tools, --exclude-tools are not given
+  {config.READ_ONLY_VARIABLE}  1 for --read-only
   NO_COLOR   set to anything for output without colours
 """
+MIGRATE = "bring the state on a branch to the newest version that the installed packages know"
 _PATH_HELP = "a JSON Pointer such as /cluster/node-3/status; / is the whole state"
 _REF_HELP = "a branch, a tag, a commit id, main~3 or main@2026-11-21T02:00:00Z (default: main)"
 
@@ -46,7 +53,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
     Raises InvalidArgument; --help and --version print and leave by SystemExit.
     """
-    options = argparse.Namespace(db="", agent="", json=False, run=serving.serve_or_tell)
+    options = argparse.Namespace(
+        db="",
+        agent="",
+        json=False,
+        toolsets="",
+        tools="",
+        exclude_tools="",
+        read_only=False,
+        run=serving.serve_or_tell,
+    )
     return parser().parse_args(arguments, options)
 
 
@@ -59,9 +75,11 @@ def parser() -> argparse.ArgumentParser:
     answering.add_argument("--json", action="store_true", help="answer with one JSON document on standard output")
     serving_options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     serving_options.add_argument("--agent", metavar="NAME", help="the agent recorded for calls that name none")
+    tool_options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    _add_profile(tool_options.add_argument_group("tools that a client is offered"))
     program = _Parser(
         prog=config.PROGRAM,
-        parents=[common, answering, serving_options],
+        parents=[common, answering, serving_options, tool_options],
         description=ABOUT,
         epilog=f"{EXIT_CODES}\n{VARIABLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -83,13 +101,22 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("serve", serving.serve, "serve MCP on standard input and output", parents=[serving_options])
+    add("serve", serving.serve, "serve MCP on standard input and output", parents=[serving_options, tool_options])
     _add_reading(add)
+    _add_migrate(add("migrate", migrating.migrate, MIGRATE, parents=[answering, serving_options]))
     add("verify", health.verify, "replay and re-hash everything in the store; name what is damaged")
     add("doctor", health.doctor, "check the program, the store's surroundings and a server of its own")
     command = add("demo", demo.demo, "play the 2 AM incident through a real MCP client and server")
     command.add_argument("--keep", action="store_true", help="keep the store of the demo, to look around in it")
     return program
+
+
+def _add_profile(group: argparse._ArgumentGroup) -> None:
+    toolsets = ", ".join(toolset_names(CATALOGUE))
+    group.add_argument("--toolsets", metavar="NAMES", help=f"toolsets between commas: {toolsets} (default: all)")
+    group.add_argument("--tools", metavar="NAMES", help="tools between commas, together with those of --toolsets")
+    group.add_argument("--exclude-tools", metavar="NAMES", help="tools between commas that are left out of these")
+    group.add_argument("--read-only", action="store_true", help="only tools that change nothing")
 
 
 def _add_reading(add: Callable[[str, Command, str], _Parser]) -> None:
@@ -120,6 +147,15 @@ def _add_reading(add: Callable[[str, Command, str], _Parser]) -> None:
     command = add("branches", reading.branches, "list branches and tags")
     command.add_argument("--prefix", default="", help="only those whose names begin so")
     _add_count(command)
+
+
+def _add_migrate(command: argparse.ArgumentParser) -> None:
+    command.epilog = f"{EXIT_CODES}\n{migrating.EXIT_CODES}"
+    command.add_argument("--ref", metavar="BRANCH", default="main", help="the branch (default: main)")
+    command.add_argument("--to", metavar="N.N.N", default="", help="the version (default: the newest that is reached)")
+    group = command.add_mutually_exclusive_group()
+    group.add_argument("--check", action="store_true", help="only tell whether a migration is available")
+    group.add_argument("--dry-run", action="store_true", help="tell what each step would change, and write nothing")
 
 
 def _add_ref(command: argparse.ArgumentParser) -> None:

@@ -22,8 +22,10 @@ from asg_mcp import __version__, config
 from asg_mcp.app import has_store, open_repository
 from asg_mcp.cli.output import BAD, GOOD, WARN, Output
 from asg_mcp.errors import AsgError, StoreCorrupt
+from asg_mcp.repo.branches import DEFAULT_BRANCH
 from asg_mcp.repo.repository import Repository
 from asg_mcp.server.selftest import Launch, connected
+from asg_mcp.services.migrate import notice
 
 BAR_AFTER_SECONDS = 1.0
 """What is done sooner needs no progress bar."""
@@ -162,7 +164,7 @@ def file_checks(path: Path) -> Iterator[Check]:
 async def _store(path: Path) -> list[Check]:
     try:
         async with open_repository(path, create=False) as repository:
-            return [*await _health(repository), await _read(repository)]
+            return [*await _health(repository), await _read(repository), *await _migrations(repository)]
     except AsgError as error:
         return [Check("store", _BAD, f"{error.message}. {error.hint}".strip())]
 
@@ -189,6 +191,11 @@ async def _read(repository: Repository) -> Check:
     found = await repository.get(first.name, (), depth=0, max_bytes=1_024, cursor="")
     text = f"branches and tags: {refs.total}; {first.name} is at {found.commit.short}, root {found.object.short}"
     return Check("reading", _FINE, text)
+
+
+async def _migrations(repository: Repository) -> list[Check]:
+    text = await notice(repository, DEFAULT_BRANCH)
+    return [Check("migrations", _NOTE, text)] if text else []
 
 
 async def _self_test(path: Path, *, trial: bool) -> Check:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from asg_mcp import __version__, config
 from asg_mcp.app import has_store, open_repository
 from asg_mcp.cli.output import LABEL, STRONG, Output
 from asg_mcp.core.intents import check_name
+from asg_mcp.repo.branches import DEFAULT_BRANCH
+from asg_mcp.repo.repository import Repository
 from asg_mcp.server.mcp import ServerOptions, build_server
+from asg_mcp.server.profiles import Profile, select
 from asg_mcp.server.stdio import serve_stdio
+from asg_mcp.services.migrate import notice
 from asg_mcp.tools.catalogue import CATALOGUE
+
+logger = logging.getLogger(__name__)
 
 SERVER_KEY = "asg"
 """What the examples call the server in a client's configuration."""
@@ -40,11 +47,36 @@ async def serve(output: Output, options: Namespace) -> int:
     agent = config.default_agent(options.agent)
     check_name(agent, "agent", empty=True)
     place = config.store_place(options.db)
-    async with open_repository(place.path) as repository:
+    offered = profile(options)
+    server_options = ServerOptions(agent=agent, profile=offered)
+    async with open_repository(place.path, create=not offered.read_only) as repository:
         if os.isatty(0):
             output.note(f"Serving MCP on this terminal, from {place.path}; Ctrl-C ends it.")
-        await serve_stdio(build_server(CATALOGUE, repository, config.local_principal(), ServerOptions(agent=agent)))
+        # Packages are imported for it, so it is told while the server works already.
+        told = asyncio.create_task(_tell_of_migrations(repository))
+        try:
+            await serve_stdio(build_server(CATALOGUE, repository, config.local_principal(), server_options))
+        finally:
+            await told
     return 0
+
+
+async def _tell_of_migrations(repository: Repository) -> None:
+    text = await notice(repository, DEFAULT_BRANCH)
+    if text:
+        logger.warning("%s", text)
+
+
+def profile(options: Namespace) -> Profile:
+    """Which tools were asked for, by options or by variables. Raises InvalidArgument for what is not there."""
+    asked = Profile(
+        config.names(options.toolsets, config.TOOLSETS_VARIABLE),
+        config.names(options.tools, config.TOOLS_VARIABLE),
+        config.names(options.exclude_tools, config.EXCLUDE_TOOLS_VARIABLE),
+        config.read_only(given=options.read_only),
+    )
+    select(CATALOGUE, asked)
+    return asked
 
 
 def server_command(options: Namespace) -> tuple[str, ...]:
@@ -52,7 +84,15 @@ def server_command(options: Namespace) -> tuple[str, ...]:
     place = config.store_place(options.db)
     db = ("--db", str(place.path)) if place.named_by else ()
     agent = config.default_agent(options.agent)
-    return (*config.launcher(), *db, *(("--agent", agent) if agent else ()))
+    return (*config.launcher(), *db, *(("--agent", agent) if agent else ()), *_profile_options(profile(options)))
+
+
+def _profile_options(asked: Profile) -> Iterator[str]:
+    for option, names in (("--toolsets", asked.toolsets), ("--tools", asked.tools), ("--exclude-tools", asked.exclude)):
+        if names:
+            yield from (option, ",".join(names))
+    if asked.read_only:
+        yield "--read-only"
 
 
 def client_configuration(command: Sequence[str]) -> dict[str, Any]:

@@ -81,13 +81,15 @@ NEAREST_MAX = 5
 
 # --- validation ---------------------------------------------------------------
 SCHEMA_BYTES_MAX = 64 * 1_024
-"""Canonical bytes of the JSON Schema at /__schema__: checking one of this size takes about 0.3 s, when it is written."""
+"""Canonical bytes of the JSON Schema at /__schema__, which is compiled anew after each change of it."""
+SCHEMA_VALUES_MAX = 4_000
+"""Maps, lists and scalars in that schema: checking as many subschemas takes about a second, when it is written."""
 SCHEMA_DEPTH_MAX = 32
 """Levels of nesting of that schema; each subschema takes two."""
 SCHEMA_PATTERNS_MAX = 100
 """Different patterns in it: each compiled one takes memory."""
-VALIDATION_STEPS_MAX = 500_000
-"""Keywords applied, keys and elements looked at in the validation of one write, a few seconds: others wait for it."""
+VALIDATION_STEPS_MAX = 300_000
+"""Keywords applied, keys and elements looked at in the validation of one write: about two seconds; others wait."""
 VALIDATION_ENTRIES_MAX = 100_000
 """Entries of the state that the validation of one write reads."""
 VIOLATIONS_SHOWN_MAX = 20
@@ -103,6 +105,8 @@ SCOPE_PATHS_MAX = 32
 DEVIATIONS_MAX = 100
 CHILDREN_SHOWN_MAX = 50
 """Children named in the answer to one resolve; the rest is counted, and query lists them all."""
+EPOCH_ROOTS_MAX = 1_000
+"""Root intents of one epoch; a common ancestor stands for any number."""
 RECORDS_SCANNED_MAX = 100_000
 """Sessions, outcomes, speculations or epochs that one call looks through, the newest first."""
 
@@ -115,10 +119,32 @@ SPECULATIONS_COMPARED_MAX = 8
 """Compared by one call: 8 make 28 pairs, and a reply has room for no more."""
 SPECULATION_ALTERNATIVES_MAX = 32
 """Speculations that one remembers having been compared with, the last ones: what a commit names as alternatives."""
-CHANGES_COUNTED_MAX = 10_000
+CHANGES_COUNTED_MAX = 1_000
 """How far the changes of a speculation are counted; as many stand for as many or more."""
 LESSON_BYTES_MAX = 4_096
 """It is copied into the commit of the speculation that won."""
+
+# --- plans and tasks ------------------------------------------------------------
+PLAN_TASKS_MAX = 10_000
+"""Tasks of one plan, finished ones included; a larger undertaking is several plans."""
+PLAN_NAME_CHARS_MAX = 64
+"""Of a plan's name and of a task's id: they are keys, and are repeated in every path."""
+PLAN_SUMMARY_BYTES_MAX = 8_192
+TASK_TITLE_BYTES_MAX = 1_024
+"""One line; what a worker has to read goes to a path that the title names."""
+TASK_BLOCKERS_MAX = 100
+TASK_REASON_BYTES_MAX = 4_096
+TASK_PROOF_BYTES_MAX = 4_096
+"""Of the value of a proof, and of its note. Long output is kept in a file or at a path that the proof names."""
+LEASE_SECONDS_DEFAULT = 15 * 60
+"""How long a started task is its worker's: long enough for most work, short enough that a dead worker is noticed."""
+LEASE_SECONDS_MAX = 24 * 3_600
+
+# --- migrations -----------------------------------------------------------------
+MIGRATIONS_MAX = 1_000
+"""Migrations that all installed packages register together."""
+MIGRATION_CHANGES_MAX = 50
+"""Changes that a dry run shows of each step; it counts them all."""
 
 # --- ids --------------------------------------------------------------------
 SHORT_ID_DIGITS = 12
@@ -142,7 +168,7 @@ SUBSCRIPTIONS_MAX = 256
 LISTEN_STREAMS_MAX = 64
 """Listen streams open at one server."""
 SUBSCRIPTION_POLL_SECONDS = 0.25
-"""How often the log's length is read while anything is subscribed to, 50 µs each: writers may be other processes."""
+"""How often the log's length is read while anything is subscribed to, 0.1 ms each: writers may be other processes."""
 COMPLETIONS_MAX = 100
 """Values of one completion, as the protocol bounds it."""
 COMPLETION_SCAN_MAX = 10_000

@@ -1,26 +1,29 @@
 """Three-way merge of states: what `theirs` changed since `base`, done to `ours`.
 
-A path that one side changed takes that side. A path that both changed alike is
-settled. A list that both changed is merged as a sequence, chunk by chunk (diff3:
-Khanna, Kunal and Pierce, FSTTCS 2007), never by index. What is left is a conflict
-at the path: different scalars, a container removed or retyped against a change
-below it, a list whose changes do not align.
+A path that one side changed takes that side. A path that both changed alike is settled. A path under a rule of the
+schema is merged as the rule says, a list as a sequence (`core/mergelists`), a map key by key. What is left is a
+conflict at the path: different scalars, a container removed or retyped against a change below it, a list whose
+changes do not align, what a rule cannot settle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
-from asg_mcp.core.diff import Delta, deltas, element_deltas, elements
-from asg_mcp.core.flat import Equality, Item, value_of
-from asg_mcp.core.lists import align
-from asg_mcp.core.mergerules import NO_RULES, Rules
+from asg_mcp.core.diff import Delta, deltas, element_deltas
+from asg_mcp.core.flat import Item, nest
+from asg_mcp.core.mergelists import ItemMerge, Sides, Unmergeable
+from asg_mcp.core.mergerules import META_ROOT, NO_RULES, Rule, Rules
 from asg_mcp.core.nodes import LIST, MAP, SCALAR
-from asg_mcp.core.operations import Op, Operation
-from asg_mcp.core.paths import ELEMENT, END, Tokens, depth_of, unescape_segment
+from asg_mcp.core.operations import Absent, Op, Operation
+from asg_mcp.core.paths import END, Tokens
 from asg_mcp.core.state import Gap, Spot, State
-from asg_mcp.core.values import JsonValue
+from asg_mcp.core.values import JsonValue, equal
+
+MIGRATION = "migration"
+"""The rule of /_meta: one conflict there when both sides changed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Clash:
 
     tokens: Tokens
     rule: str
-    """scalar, container or list"""
+    """scalar, container, list or migration; under a rule of the schema, its name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,111 +43,219 @@ class Merged:
     clashes: tuple[Clash, ...]
 
 
+_Outcome = Operation | Clash
+
+
 def merge(base: State, ours: State, theirs: State, rules: Rules = NO_RULES, *, manual: bool = False) -> Merged:
-    """Merge what changed from `base` to `theirs` into `ours`. All three are of one store."""
+    """Merge what changed from `base` to `theirs` into `ours`. All three are of one store.
+
+    With `manual`, nothing is settled that both sides changed differently: there are no rules, and lists are not
+    merged as sequences. Maps still merge per key. It costs what differs, and the whole of each list that differs.
+    """
+    run = _Merge(base, ours, theirs, NO_RULES if manual else rules, manual)
     operations: list[Operation] = []
-    clashes: list[Clash] = []
+    clashes: dict[Clash, None] = {}
     for delta in deltas(base, theirs):
-        in_place = _in_place(base, ours, theirs, delta)
-        for outcome in _settle(base, ours, theirs, delta) if in_place is None else in_place:
+        for outcome in run.settle(delta):
             if isinstance(outcome, Operation):
                 operations.append(outcome)
-            elif outcome not in clashes:
-                clashes.append(outcome)
+            else:
+                clashes[outcome] = None
     return Merged(tuple(operations), tuple(clashes))
 
 
-def _in_place(base: State, ours: State, theirs: State, delta: Delta) -> list[Operation] | None:
-    """The merge of a list to which neither side added and from which neither took, element by element.
+class _Merge:
+    """One merge. Each method gives operations on ours, nothing (ours has it), or clashes."""
 
-    It costs what changed, where the merge as a sequence costs the whole list. None where it does not apply, or where
-    somebody would have to choose: a conflict is the whole list's.
-    """
-    here = ours.locate(delta.tokens)
-    if not isinstance(here, Spot) or delta.old is None or delta.new is None or not _all_lists(delta, here):
+    def __init__(self, base: State, ours: State, theirs: State, rules: Rules, manual: bool) -> None:
+        self._base = base
+        self._ours = ours
+        self._theirs = theirs
+        self._rules = rules
+        self._manual = manual
+        self._done: set[Tokens] = set()
+        """Paths under a rule: however much changed below one, it is settled once."""
+
+    def settle(self, delta: Delta, start: int = 0) -> Iterable[_Outcome]:
+        """One change of theirs; what it leads through in less than `start` tokens is under no rule."""
+        unit = self._unit(delta.tokens, start)
+        if unit is not None:
+            return self._settle_unit(*unit)
+        here = self._ours.locate(delta.tokens)
+        in_place = self._in_place(delta, here)
+        if in_place is not None:
+            return in_place
+        if delta.old is None and isinstance(here, Spot) and not _strays(delta, here) and _both_maps(here, delta.new):
+            assert delta.new is not None, "BUG: both are maps"
+            return self._added_maps(here, delta.new)
+        return self._settle_whole(delta, here)
+
+    # --- rules ----------------------------------------------------------------
+
+    def _unit(self, tokens: Tokens, start: int) -> tuple[Tokens, str] | None:
+        """The outermost path on the way to a change of theirs, from `start` tokens on, that is merged as one.
+
+        None where ours did not change it, or removed or retyped a container on the way to it.
+        """
+        units: Iterable[tuple[Tokens, str]] = self._rules.along(tokens, start)
+        if tokens[0] == META_ROOT:
+            units = [(tokens[:1], MIGRATION)]
+        for path, rule in units:
+            if path in self._done:
+                return path, rule
+            around, counterpart = self._ours.locate(path[:-1]), self._theirs.spot(path[:-1])
+            if isinstance(around, Gap) or not _alike(around, counterpart):
+                return None
+            if rule == Rule.UNION and _both_maps(self._ours.locate(path), self._theirs.locate(path)):
+                continue
+            return None if self._same(path, self._base, self._ours) else (path, rule)
         return None
-    # A list's marker carries the commit that last changed the number or order of its elements.
-    if not delta.old.entry.origin == delta.new.entry.origin == here.entry.origin:
-        return None
-    if not base.length(delta.old) == theirs.length(delta.new) == ours.length(here):
-        return None
-    out: list[Operation] = []
-    for inner in element_deltas(base, theirs, delta.old, delta.new):
-        nested = _in_place(base, ours, theirs, inner)
-        if nested is not None:
-            out += nested
-            continue
-        outcome = _settle_whole(base, ours, theirs, inner, ours.locate(inner.tokens), in_place=True)
-        if isinstance(outcome, Clash):
-            return None
-        if outcome is not None:
-            out.append(outcome)
-    return out
 
-
-def _settle(base: State, ours: State, theirs: State, delta: Delta) -> Iterator[Operation | Clash]:
-    """One change of theirs: an operation on ours, nothing (ours has it), or a clash; a new map may be several."""
-    here = ours.locate(delta.tokens)
-    came = delta.old is None and isinstance(here, Spot) and ELEMENT not in here.entry.key
-    if came and isinstance(here, Spot) and _both_maps(here, delta.new):
-        assert delta.new is not None, "BUG: both are maps"
-        yield from _union(ours, here, theirs, delta.new)
-        return
-    outcome = _settle_whole(base, ours, theirs, delta, here)
-    if outcome is not None:
-        yield outcome
-
-
-def _both_maps(here: Spot, new: Spot | None) -> bool:
-    return new is not None and here.entry.kind == new.entry.kind == MAP
-
-
-def _union(ours: State, here: Spot, theirs: State, new: Spot) -> Iterator[Operation | Clash]:
-    """Two maps that came where the base has none, key by key."""
-    for child in theirs.children(new):
-        mine = ours.child(here, child.tokens[-1])
-        if mine is None:
-            yield Operation(Op.SET, child.tokens, theirs.value(child))
-        elif _both_maps(mine, child):
-            yield from _union(ours, mine, theirs, child)
-        elif ours.object(mine) != theirs.object(child):
-            yield Clash(child.tokens, "scalar" if mine.entry.kind == child.entry.kind == SCALAR else "container")
-
-
-def _settle_whole(
-    base: State, ours: State, theirs: State, delta: Delta, here: Spot | Gap, *, in_place: bool = False
-) -> Operation | Clash | None:
-    tokens = delta.tokens
-    way = (here.deepest if isinstance(here, Gap) else here).entry.key
-    if ELEMENT in way and not in_place:
-        # A key that looks like an index, in what is a map on their side and a list on ours.
-        return Clash(tokens[: depth_of(way[: way.index(ELEMENT)])], "container")
-    if isinstance(here, Gap):
-        blocked = _blocked(base, here)
-        if blocked is not None:
-            return Clash(blocked, "container")
-        if delta.new is None:
-            return None
-        if delta.old is None:
-            return Operation(Op.SET, tokens, theirs.value(delta.new))
-        return Clash(tokens, _rule(delta, None))
-    same_as_base = delta.old is not None and base.object(delta.old) == ours.object(here)
-    same_as_theirs = delta.new is not None and theirs.object(delta.new) == ours.object(here)
-    if same_as_theirs:
-        return None
-    if same_as_base:
-        if delta.new is None:
-            return Operation(Op.DELETE, tokens)
-        return Operation(Op.SET, tokens, theirs.value(delta.new))
-    if _all_lists(delta, here):
-        assert delta.old is not None and delta.new is not None, "BUG: all three are lists"
-        sides = elements(base, delta.old), elements(ours, here), elements(theirs, delta.new)
+    def _settle_unit(self, path: Tokens, rule: str) -> Iterator[_Outcome]:
+        """A path that both sides changed, merged as one."""
+        if path in self._done:
+            return
+        self._done.add(path)
+        if rule in (MIGRATION, Rule.MANUAL, Rule.LAST_WRITER_WINS):
+            if self._same(path, self._ours, self._theirs):
+                return
+            mine, other = _newest(self._ours, path), _newest(self._theirs, path)
+            if rule != Rule.LAST_WRITER_WINS or mine == other:
+                yield Clash(path, rule)
+            elif mine < other:
+                yield from self._taken(path)
+            return
+        sides = Sides(*(_item(state, path) for state in (self._base, self._ours, self._theirs)))
         try:
-            merged = _ListMerge(ours).lists(*sides)
-        except _Unaligned:
-            return Clash(tokens, "list")
-        return Operation(Op.SET, tokens, merged)
-    return Clash(tokens, _rule(delta, here))
+            value = self._items().ruled(Rule(rule), path, sides)
+        except Unmergeable:
+            yield Clash(path, rule)
+            return
+        yield from self._set(path, value)
+
+    def _taken(self, path: Tokens) -> Iterator[Operation]:
+        """What makes a path of ours what it is in theirs."""
+        for delta in deltas(self._ours, self._theirs, path):
+            if delta.new is None:
+                yield Operation(Op.DELETE, delta.tokens)
+            else:
+                yield Operation(Op.SET, delta.tokens, self._theirs.value(delta.new))
+
+    def _same(self, path: Tokens, left: State, right: State) -> bool:
+        here, there = left.locate(path), right.locate(path)
+        if isinstance(here, Gap) or isinstance(there, Gap):
+            return isinstance(here, Gap) and isinstance(there, Gap)
+        return left.object(here) == right.object(there)
+
+    def _items(self) -> ItemMerge:
+        return ItemMerge(self._ours.tree.source, self._rules)
+
+    def _set(self, path: Tokens, value: JsonValue | Absent) -> Iterator[Operation]:
+        here = self._ours.locate(path)
+        if isinstance(value, Absent):
+            return  # both sides removed it: no rule removes what one side has
+        if isinstance(here, Gap) or not equal(value, self._ours.value(here)):
+            yield Operation(Op.SET, path, value)
+
+    # --- without rules --------------------------------------------------------
+
+    def _in_place(self, delta: Delta, here: Spot | Gap) -> list[Operation] | None:
+        """The merge of a list to which neither side added and from which neither took, element by element.
+
+        It costs what changed, where the merge as a sequence costs the whole list. None where it does not apply, or
+        where somebody would have to choose: a conflict is the whole list's.
+        """
+        if self._manual or isinstance(here, Gap) or delta.old is None or delta.new is None:
+            return None
+        if _strays(delta, here) or not _all_lists(delta, here):
+            return None
+        # A list's marker carries the commit that last changed the number or order of its elements.
+        if not delta.old.entry.origin == delta.new.entry.origin == here.entry.origin:
+            return None
+        base, ours, theirs = self._base, self._ours, self._theirs
+        if not base.length(delta.old) == theirs.length(delta.new) == ours.length(here):
+            return None
+        out: list[Operation] = []
+        for inner in element_deltas(base, theirs, delta.old, delta.new):
+            for outcome in self.settle(inner, len(delta.tokens) + 1):
+                if isinstance(outcome, Clash):
+                    return None
+                out.append(outcome)
+        return out
+
+    def _added_maps(self, here: Spot, new: Spot) -> Iterator[_Outcome]:
+        """Two maps that came where the base has none, key by key."""
+        for child in self._theirs.children(new):
+            mine = self._ours.child(here, child.tokens[-1])
+            rule = self._rules.at(child.tokens)
+            maps = mine is not None and _both_maps(mine, child)
+            if mine is None:
+                yield Operation(Op.SET, child.tokens, self._theirs.value(child))
+            elif rule is not None and not (maps and rule is Rule.UNION):
+                yield from self._settle_unit(child.tokens, rule.value)
+            elif maps:
+                yield from self._added_maps(mine, child)
+            elif self._ours.object(mine) != self._theirs.object(child):
+                yield Clash(child.tokens, _kind_of(mine, child))
+
+    def _settle_whole(self, delta: Delta, here: Spot | Gap) -> Iterator[_Outcome]:
+        tokens, base, ours, theirs = delta.tokens, self._base, self._ours, self._theirs
+        strays = _strays(delta, here)
+        if strays is not None:
+            yield Clash(strays, "container")
+        elif isinstance(here, Gap):
+            blocked = _blocked(base, here)
+            if blocked is not None:
+                yield Clash(blocked, "container")
+            elif delta.new is not None and delta.old is None:
+                yield Operation(Op.SET, tokens, theirs.value(delta.new))
+            elif delta.new is not None:
+                yield Clash(tokens, _kind_of(delta.old, delta.new))
+        elif delta.old is not None and base.object(delta.old) == ours.object(here):
+            if delta.new is None:
+                yield Operation(Op.DELETE, tokens)
+            else:
+                yield Operation(Op.SET, tokens, theirs.value(delta.new))
+        elif self._rules.counting and _all_lists(delta, here):
+            yield from self._settle_list(tokens)
+        elif delta.new is not None and theirs.object(delta.new) == ours.object(here):
+            return
+        elif not self._manual and _all_lists(delta, here):
+            yield from self._settle_list(tokens)
+        else:
+            yield Clash(tokens, "list" if _all_lists(delta, here) else _kind_of(delta.old, delta.new, here))
+
+    def _settle_list(self, tokens: Tokens) -> Iterator[_Outcome]:
+        base, ours, theirs = (_item(state, tokens) for state in (self._base, self._ours, self._theirs))
+        assert base is not None and ours is not None and theirs is not None, "BUG: all three are lists"
+        try:
+            merged = self._items().sequence(tokens, base, ours, theirs)
+        except Unmergeable:
+            yield Clash(tokens, "list")
+            return
+        yield from self._set(tokens, merged)
+
+
+def _item(state: State, path: Tokens) -> Item | None:
+    place = state.locate(path)
+    return None if isinstance(place, Gap) else nest(state.tree.entries(place.rank, place.end))
+
+
+def _newest(state: State, path: Tokens) -> int:
+    """The seq of the newest change of a path; for one that is gone, of the keys of the container it was in."""
+    place = state.locate(path)
+    return place.deepest.entry.origin if isinstance(place, Gap) else state.tree.newest(place.rank, place.end)
+
+
+def _strays(delta: Delta, here: Spot | Gap) -> Tokens | None:
+    """The container at which a path leads elsewhere in ours: a key that looks like an index, in a list."""
+    spot = delta.old or delta.new
+    assert spot is not None, "BUG: a delta has a side"
+    way = (here.deepest if isinstance(here, Gap) else here).entry.key
+    if spot.entry.key.startswith(way):
+        return None
+    pairs = zip_longest(spot.entry.key.split(END), way.split(END))
+    return delta.tokens[: next(depth for depth, (theirs, ours) in enumerate(pairs) if theirs != ours)]
 
 
 def _blocked(base: State, gap: Gap) -> Tokens | None:
@@ -158,78 +269,18 @@ def _blocked(base: State, gap: Gap) -> Tokens | None:
     return None
 
 
-def _rule(delta: Delta, here: Spot | None) -> str:
-    kinds = {side.entry.kind for side in (delta.old, delta.new, here) if side is not None}
-    return "scalar" if kinds <= {SCALAR} else "container"
+def _alike(here: Spot, there: Spot) -> bool:
+    """Whether the same container stands at a path: two lists or two maps, reached through the same."""
+    return here.entry.key == there.entry.key and here.entry.kind == there.entry.kind
+
+
+def _both_maps(here: Spot | Gap | None, there: Spot | Gap | None) -> bool:
+    return isinstance(here, Spot) and isinstance(there, Spot) and here.entry.kind == there.entry.kind == MAP
 
 
 def _all_lists(delta: Delta, here: Spot) -> bool:
     return all(side is not None and side.entry.kind == LIST for side in (delta.old, delta.new, here))
 
 
-class _Unaligned(Exception):
-    """The two sides' changes of a list overlap and differ."""
-
-
-Range = tuple[int, int]
-
-
-def _chunks(base: list[int], ours: list[int], theirs: list[int]) -> Iterator[tuple[Range, Range, Range]]:
-    """The three lists cut at the elements that all three keep; each such element is a chunk of its own."""
-    in_ours, in_theirs = dict(align(base, ours)), dict(align(base, theirs))
-    b = o = t = 0
-    for index in range(len(base)):
-        if index in in_ours and index in in_theirs:
-            next_o, next_t = in_ours[index], in_theirs[index]
-            if (b, o, t) != (index, next_o, next_t):
-                yield (b, index), (o, next_o), (t, next_t)
-            yield (index, index + 1), (next_o, next_o + 1), (next_t, next_t + 1)
-            b, o, t = index + 1, next_o + 1, next_t + 1
-    if (b, o, t) != (len(base), len(ours), len(theirs)):
-        yield (b, len(base)), (o, len(ours)), (t, len(theirs))
-
-
-_GONE = object()
-
-
-class _ListMerge:
-    """One merge of a list. Values may come from any side: all are of one store."""
-
-    def __init__(self, state: State) -> None:
-        self._source = state.tree.source
-        self._number = Equality().number
-
-    def lists(self, base: list[Item], ours: list[Item], theirs: list[Item]) -> list[JsonValue]:
-        """The merged list. Raises _Unaligned."""
-        in_b, in_o, in_t = ([*map(self._number, side)] for side in (base, ours, theirs))
-        out: list[JsonValue] = []
-        for (b0, b1), (o0, o1), (t0, t1) in _chunks(in_b, in_o, in_t):
-            chunk_b, chunk_o, chunk_t = in_b[b0:b1], in_o[o0:o1], in_t[t0:t1]
-            if chunk_t in (chunk_o, chunk_b):
-                out += [value_of(item, self._source) for item in ours[o0:o1]]
-            elif chunk_o == chunk_b:
-                out += [value_of(item, self._source) for item in theirs[t0:t1]]
-            elif len(chunk_b) == len(chunk_o) == len(chunk_t):
-                # As many elements on every side: they stand for each other in their places.
-                out += [self._items(base[b0 + k], ours[o0 + k], theirs[t0 + k]) for k in range(len(chunk_b))]
-            else:
-                raise _Unaligned
-        return out
-
-    def _items(self, base: Item | None, ours: Item | None, theirs: Item | None) -> JsonValue:
-        """One element or field: one side's, or maps merged key by key."""
-        in_b, in_o, in_t = (None if side is None else self._number(side) for side in (base, ours, theirs))
-        if in_t in (in_o, in_b):
-            return _GONE if ours is None else value_of(ours, self._source)
-        if in_o == in_b:
-            return _GONE if theirs is None else value_of(theirs, self._source)
-        if base is None or ours is None or theirs is None:
-            raise _Unaligned
-        if not base.entry.kind == ours.entry.kind == theirs.entry.kind == MAP:
-            raise _Unaligned
-        out: dict[str, JsonValue] = {}
-        for segment in {**base.children, **ours.children, **theirs.children}:
-            kept = self._items(*(side.children.get(segment) for side in (base, ours, theirs)))
-            if kept is not _GONE:
-                out[unescape_segment(segment[: -len(END)])] = kept
-        return out
+def _kind_of(*sides: Spot | None) -> str:
+    return "scalar" if all(side is None or side.entry.kind == SCALAR for side in sides) else "container"

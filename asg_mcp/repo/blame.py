@@ -12,6 +12,7 @@ from asg_mcp.core.state import Gap, Spot, State, entry_type
 from asg_mcp.core.values import JsonValue
 from asg_mcp.repo import cursors
 from asg_mcp.repo.history import Step, find_deletion, steps
+from asg_mcp.repo.resolve import clock_anomaly
 from asg_mcp.repo.results import BlameEntry, BlameResult, LogResult
 from asg_mcp.repo.view import View, leaves
 
@@ -97,5 +98,6 @@ def log(view: View, ref: str, path: Tokens, *, limit: int, cursor: str) -> LogRe
         ref=ref,
         commits=commits,
         next_cursor=cursors.make("log", asked, [row.seq, following]) if more else "",
-        clock_anomaly=any(later.at < earlier.at for later, earlier in pairwise(commits)),
+        clock_anomaly=any(later.at < earlier.at for later, earlier in pairwise(commits))
+        or clock_anomaly(view.reader, ref),
     )

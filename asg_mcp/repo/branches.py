@@ -5,19 +5,22 @@ from __future__ import annotations
 from asg_mcp.core.events import EventKind
 from asg_mcp.core.ids import is_prefix
 from asg_mcp.core.intents import Author
-from asg_mcp.core.limits import NEAREST_MAX
+from asg_mcp.core.limits import NAME_BYTES_MAX, NEAREST_MAX
 from asg_mcp.core.refs import check_ref_name
 from asg_mcp.errors import Forbidden, InvalidArgument, InvalidName, RefExists, RefNotFound
 from asg_mcp.repo.guards import fingerprint, recall, remember
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.permits import check_branch, open_session_record
 from asg_mcp.repo.records import info_of
+from asg_mcp.repo.resolve import SPECULATION_PREFIX
 from asg_mcp.repo.results import RefInfo
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import Ref, RefKind, Writer
 
 DEFAULT_BRANCH = "main"
 """Made with the store; it cannot be deleted."""
+EPOCH_TAGS = "epoch/"
+"""Before an epoch's id, in the name of the tag that its seal makes."""
 
 
 def make_ref(writer: Writer, view: View, name: str, kind: str, source: str, author: Author, request_id: str) -> RefInfo:
@@ -27,6 +30,10 @@ def make_ref(writer: Writer, view: View, name: str, kind: str, source: str, auth
     Raises InvalidName, RefExists, and what resolving the source raises.
     """
     check_ref_name(name)
+    if name.startswith(EPOCH_TAGS):
+        raise InvalidName(
+            f"{name}: names below {EPOCH_TAGS} are for the tags of sealed epochs", hint="Choose another name."
+        )
     ref_kind = _kind(kind)
     asked = fingerprint("branch", name, kind, source) if request_id else b""
     known = recall(writer, author.principal, request_id, asked)
@@ -65,6 +72,8 @@ def drop_branch(writer: Writer, name: str, author: Author, request_id: str) -> R
     known = recall(writer, author.principal, request_id, asked)
     if known is not None:
         return _info(writer, Ref(name, RefKind.BRANCH, known[0]))
+    if name.startswith(SPECULATION_PREFIX):
+        raise RefNotFound(f"{name[:NAME_BYTES_MAX]} is no branch", hint="asg_discard drops a speculation.")
     ref = writer.ref(name)
     if ref is None:
         names = [other.name for other in writer.refs(name[:1], "", NEAREST_MAX) if other.kind is RefKind.BRANCH]

@@ -13,6 +13,7 @@ from asg_mcp.core.state import Spot, State
 from asg_mcp.core.values import JsonValue
 from asg_mcp.errors import LimitExceeded
 from asg_mcp.repo import cursors
+from asg_mcp.repo.resolve import clock_anomaly
 from asg_mcp.repo.results import GetResult
 from asg_mcp.repo.view import View
 
@@ -53,6 +54,7 @@ def get(view: View, ref: str, path: Tokens, depth: int | None, max_bytes: int, c
         omitted=tuple(omitted),
         next_cursor="" if position is None else cursors.make("get", asked, [row.seq, position]),
         last_change=view.info(state.tree.newest(spot.rank, spot.end)),
+        clock_anomaly=clock_anomaly(view.reader, ref),
     )
 
 

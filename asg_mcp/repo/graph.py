@@ -51,11 +51,13 @@ class Reach:
 
 
 class Graph:
-    """The parents of every commit, in memory (16 bytes each), read on as commits come. Safe for several threads."""
+    """The parents of every commit, in memory (24 bytes each), read on as commits come. Safe for several threads."""
 
     def __init__(self) -> None:
         self._first = array("q", [_NONE])
         self._second = array("q", [_NONE])
+        self._streak = array("q", [_NONE])
+        """For each commit, how far down each one's only parent is the one numbered just before it."""
         self._kept: OrderedDict[int, Reach] = OrderedDict()
         self._lock = Lock()
 
@@ -87,9 +89,14 @@ class Graph:
         """Where the line that ends in `seq` is no more above `floor`, or is a merge or the first commit."""
         with self._lock:
             self._read_on(reader, seq)
-            first, second = self._first, self._second
-            while seq > floor and first[seq] and not second[seq]:
-                seq = first[seq]
+            first, second, streak = self._first, self._second, self._streak
+            while seq > floor:
+                if streak[seq] < seq:
+                    seq = max(streak[seq], floor)
+                elif first[seq] and not second[seq]:
+                    seq = first[seq]
+                else:
+                    break
             return seq
 
     def parents(self, reader: Reader, seq: int) -> tuple[int, ...]:
@@ -140,7 +147,7 @@ class Graph:
     def forget(self) -> None:
         """Drop everything: it is read again when it is needed."""
         with self._lock:
-            del self._first[1:], self._second[1:]
+            del self._first[1:], self._second[1:], self._streak[1:]
             self._kept.clear()
 
     def _read_on(self, reader: Reader, seq: int) -> None:
@@ -151,6 +158,7 @@ class Graph:
             assert number == len(self._first), "BUG: commits are numbered without gaps"
             self._first.append(parents[0] if parents else _NONE)
             self._second.append(parents[1] if len(parents) > 1 else _NONE)
+            self._streak.append(self._streak[-1] if parents == (number - 1,) else number)
 
     def _walk(self, head: int) -> bytearray:
         bits = bytearray((head >> 3) + 1)

@@ -69,7 +69,7 @@ def _matching(view: View, tree: _Tree, query: Query, head: int) -> Iterator[Inte
 
 def _session_matches(view: View, query: Query, record: Record) -> bool:
     data = record.data
-    if query.category or query.tags or query.pattern or query.path or query.client not in ("", data["client"]):
+    if query.category or query.tags or query.pattern or query.path or query.jsonpath or query.client not in ("", data["client"]):
         return False
     if query.confidence_min is not None or query.confidence_max is not None:
         return False

@@ -63,6 +63,8 @@ def _check(query: Query) -> None:
         raise InvalidArgument(
             f"The {what} cannot be ordered by {query.order_by!r}", hint=f"Use {' or '.join(ORDERS[what])}."
         )
+    if query.jsonpath and query.target != "state":
+        raise InvalidArgument("A JSONPath selects values of the state", hint="Use target state, or a JSON Pointer.")
     if query.target == "state" and not query.ref:
         raise InvalidArgument("The state is that of one ref", hint="Name a ref, such as main.")
 

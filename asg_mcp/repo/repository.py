@@ -11,12 +11,12 @@ import anyio.to_thread
 
 from asg_mcp.core.intents import Author, Intent
 from asg_mcp.core.limits import COUNT_AHEAD_MAX
+from asg_mcp.core.notes import Signer
 from asg_mcp.core.operations import Operation
 from asg_mcp.core.paths import Tokens
 from asg_mcp.repo import results as r
 from asg_mcp.repo.blame import blame, log
 from asg_mcp.repo.branches import DEFAULT_BRANCH, drop_branch, make_ref
-from asg_mcp.repo.completing import complete_path
 from asg_mcp.repo.diffing import diff
 from asg_mcp.repo.getting import get, is_small
 from asg_mcp.repo.graph import Graph
@@ -24,13 +24,22 @@ from asg_mcp.repo.guards import Guard
 from asg_mcp.repo.merging import merge_branches
 from asg_mcp.repo.outcomes import resolve
 from asg_mcp.repo.permits import session_record
-from asg_mcp.repo.observing import Observation, Target, fingerprint, observe
 from asg_mcp.repo.query import run_query
 from asg_mcp.repo.reflist import list_refs
-from asg_mcp.repo.requests import MergeRequest, OutcomeRequest, Query, Resolution, RevertRequest, SessionRequest
+from asg_mcp.repo.requests import (
+    MergeRequest,
+    OutcomeRequest,
+    PromoteRequest,
+    Query,
+    Resolution,
+    RevertRequest,
+    SessionRequest,
+)
 from asg_mcp.repo.revert import revert
+from asg_mcp.repo.sealing import Epochs
 from asg_mcp.repo.search import search
 from asg_mcp.repo.sessions import open_session, session_info
+from asg_mcp.repo.speculations import Speculations
 from asg_mcp.repo.transact import Decide, Transacted, transact
 from asg_mcp.repo.transaction import Request, checked_operations, create_store, run
 from asg_mcp.repo.verify import Progress, VerifyReport, verify
@@ -42,7 +51,7 @@ Page = TypeVar("Page", r.SearchResult, r.DiffResult, r.LogResult, r.BlameResult,
 PROGRAM = "asg-mcp"
 """Principal and agent of what the program does of itself."""
 
-__all__ = ["Guard", "MergeRequest", "Query", "Repository", "Resolution", "RevertRequest"]
+__all__ = ["Guard", "MergeRequest", "PromoteRequest", "Query", "Repository", "Resolution", "RevertRequest"]
 
 
 class Repository:
@@ -54,9 +63,12 @@ class Repository:
     errors of `asg_mcp.errors` alone.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, signer: Signer | None = None) -> None:
         self._store = store
+        self.epochs = Epochs(store, signer)
+        self._signer = signer
         self._graph = Graph()
+        self.speculations = Speculations(store, self._graph)
         self._principal = ""
         store.on_forget(self._graph.forget)
 
@@ -91,6 +103,8 @@ class Repository:
 
     async def merge(self, request: MergeRequest, intent: Intent, author: Author, guard: Guard) -> r.MergeResult:
         """Merge a ref into a branch as a commit with two parents; conflicts are answered as data."""
+        # What the search for the common ancestors reads is read before the writer's turn, not while others wait.
+        await self._read_apart(lambda view: view.graph.parents(view.reader, view.reader.last_seq()))
         return await self._store.write(
             lambda writer: merge_branches(writer, self._view(writer), request, intent, author, guard)
         )
@@ -187,29 +201,13 @@ class Repository:
 
         return await self._read_apart(lambda view: _counted(page, view, query.limit, query.cursor, _found))
 
+    async def read(self, work: Callable[[View], T]) -> T:
+        """What `work` makes of one moment, on a thread: for services that look at states themselves."""
+        return await self._read_apart(work)
+
     async def verify(self, progress: Progress) -> VerifyReport:
         """Replay and hash everything again. `progress` is called on another thread."""
-        return await anyio.to_thread.run_sync(lambda: verify(self._store, progress))
-
-    async def complete(self, ref: str, typed: str, limit: int) -> r.Completed:
-        """Paths of a ref that go on from what has been typed."""
-        return await self._read_apart(lambda view: complete_path(view, ref, typed, limit))
-
-    async def observe(self, targets: Sequence[Target] = (), *, must_exist: bool = False) -> Observation:
-        """How long the log is, and what refs and paths hold, for a watcher to compare.
-
-        Without targets it is a glance of some 50 µs. With `must_exist` a ref that means nothing raises.
-        """
-        if not targets:
-            return self._read(lambda view: observe(view, ()))
-
-        def look(view: View) -> Observation:
-            if must_exist:
-                for target in targets:
-                    fingerprint(view, target)
-            return observe(view, targets)
-
-        return await self._read_apart(look)
+        return await anyio.to_thread.run_sync(lambda: verify(self._store, progress, self._signer))
 
     async def health(self) -> Health:
         """Versions, known faults, settings, sizes."""

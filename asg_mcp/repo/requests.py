@@ -29,6 +29,8 @@ class Query:
     ref: str = "main"
     """"" asks for every commit of the store, whatever reaches it."""
     path: Tokens = ()
+    jsonpath: str = ""
+    """Instead of the path, for the target state: the values at and below what it selects (RFC 9535)."""
     agent: str = ""
     principal: str = ""
     client: str = ""

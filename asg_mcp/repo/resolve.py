@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
@@ -45,8 +46,11 @@ def resolve_ref(reader: Reader, graph: Graph, text: str, principal: str = "") ->
 
 def _base(reader: Reader, revision: Revision) -> int:
     ref = reader.ref(revision.name)
+    # What a branch pointed at is known when it has been dropped since, too.
+    if revision.at is not None and (ref or reader.find((TermKind.REF, revision.name), reader.events_count(), 1)):
+        return _ref_at(reader, revision)
     if ref is not None:
-        return ref.seq if revision.at is None else _ref_at(reader, revision)
+        return ref.seq
     if revision.kind == "spec":
         raise HandleNotFound(
             f"{revision.name} is not open any more: it was committed, discarded or expired",
@@ -61,23 +65,48 @@ def _base(reader: Reader, revision: Revision) -> int:
     return seq
 
 
+def clock_anomaly(reader: Reader, text: str) -> bool:
+    """Whether the recorded times around the TIME of `NAME@TIME` run backwards; False for any other text.
+
+    Raises what `resolve_ref` raises, which has been called with the text before.
+    """
+    revision = parse_revision(text)
+    if revision.at is None:
+        return False
+    if revision.kind == "spec":
+        revision = replace(revision, name=SPECULATION_PREFIX + revision.name)
+    events = _events(reader, revision.name)
+    chosen = next(index for index in events if event_time(reader, index) <= parse_time(revision.at or ""))
+    earlier = next(events, None)
+    return earlier is not None and event_time(reader, earlier) > event_time(reader, chosen)
+
+
 def _ref_at(reader: Reader, revision: Revision) -> int:
     """What the ref pointed at after its last event, in log order, that is not later than the time."""
     assert revision.at is not None, "BUG: there is a time"
     time = parse_time(revision.at)
+    for index in _events(reader, revision.name):
+        if event_time(reader, index) <= time:
+            event = reader.event(index)
+            if event is None or event.new is None:
+                raise RefNotFound(f"{revision.name} did not exist at {revision.at}", hint="Give a later time.")
+            return event.new
+    raise RefNotFound(
+        f"{revision.name} did not exist yet at {revision.at}", hint="Give a later time; asg_log shows times."
+    )
+
+
+def _events(reader: Reader, name: str) -> Iterator[int]:
+    """The indexes of a ref's events, the newest first."""
     before = reader.events_count()
     while True:
-        indexes = reader.find((TermKind.REF, revision.name), before, _EVENTS_PAGE)
+        indexes = reader.find((TermKind.REF, name), before, _EVENTS_PAGE)
         for index in indexes:
             event = reader.event(index)
-            if event is not None and event.ref == revision.name and event_time(reader, index) <= time:
-                if event.new is None:
-                    raise RefNotFound(f"{revision.name} did not exist at {revision.at}", hint="Give a later time.")
-                return event.new
+            if event is not None and event.ref == name:
+                yield index
         if len(indexes) < _EVENTS_PAGE:
-            raise RefNotFound(
-                f"{revision.name} did not exist yet at {revision.at}", hint="Give a later time; asg_log shows times."
-            )
+            return
         before = indexes[-1]
 
 

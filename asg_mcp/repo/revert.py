@@ -19,7 +19,7 @@ from asg_mcp.repo.diffing import change
 from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
 from asg_mcp.repo.records import author_of
 from asg_mcp.repo.requests import RevertRequest
-from asg_mcp.repo.results import RevertResult
+from asg_mcp.repo.results import RevertResult, SchemaWarning
 from asg_mcp.repo.settling import CHANGES_SHOWN_MAX, Settling, check_resolutions, named, net, side_at
 from asg_mcp.repo.transaction import KEPT_ROOTS, apply_all, branch_of, check_kept, object_at, write_commit
 from asg_mcp.repo.view import View
@@ -103,7 +103,7 @@ def revert(
     edited = apply_all(state, operations, view.hasher, writer.last_seq() + 1)
     result = replace(result, changed=edited.changed, object=object_at(edited.state, at))
     commit = write_commit(writer, view.hasher, ref, head, edited, intent, author)
-    result = replace(result, commit=commit.id)
+    result = replace(result, commit=commit.id, warnings=tuple(edited.warnings))
     remember(writer, author.principal, guard.request_id, asked, _memory(result))
     return result
 
@@ -202,11 +202,12 @@ def _memory(result: RevertResult) -> list[Any]:
         result.changed,
         result.object,
         result.rebased,
+        [[list(item.path), item.message] for item in result.warnings],
     ]
 
 
 def _recalled(answer: list[Any]) -> RevertResult:
-    ref, commit, parent, reverted, changed, content, rebased = answer
+    ref, commit, parent, reverted, changed, content, rebased, *told = answer  # older programs kept no warnings
     return RevertResult(
         ref=ref,
         commit=None if commit is None else CommitId(commit),
@@ -218,4 +219,5 @@ def _recalled(answer: list[Any]) -> RevertResult:
         object=None if content is None else Id(content),
         rebased=rebased,
         replayed=True,
+        warnings=tuple(SchemaWarning(tuple(path), message) for path, message in (told[0] if told else ())),
     )

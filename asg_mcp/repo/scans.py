@@ -19,6 +19,7 @@ from asg_mcp.repo.patterns import compile_pattern
 from asg_mcp.repo.requests import Query
 from asg_mcp.repo.resolve import state_at
 from asg_mcp.repo.results import CommitInfo, StateItem
+from asg_mcp.repo.search import selected
 from asg_mcp.repo.streams import intersection
 from asg_mcp.repo.walk import Step, walk
 from asg_mcp.storage.base import Reader
@@ -74,7 +75,8 @@ class Owners:
     def __init__(self, reader: Reader, hasher: Hasher, query: Query, head: int) -> None:
         self._reader = reader
         self._state = state_at(reader, hasher, reader.commit(head))
-        self._spot = self._state.spot(query.path)
+        spots = selected(reader, self._state, query.jsonpath) if query.jsonpath else [self._state.spot(query.path)]
+        self._ranges = _united([(spot.rank, spot.end) for spot in spots])
         self._filter = CommitFilter(reader, hasher, query)
         self._search = compile_pattern(query.pattern) if query.pattern else None
         self._verdicts: dict[int, CommitInfo | None] = {}
@@ -84,11 +86,10 @@ class Owners:
 
     def matches(self, start: int | None = None) -> Iterator[Owned]:
         """From rank `start` on, in path order, until there are no more or SCAN_ENTRIES_MAX were examined."""
-        low, high = self._spot.rank, self._spot.end
         oldest, newest = self._filter.bounds()
         if newest is not None and newest < oldest:
             return
-        for step in walk(self._state, low if start is None else max(low, start), high, oldest):
+        for step in self._steps(start or 0, oldest):
             if self.examined >= SCAN_ENTRIES_MAX:
                 self.stopped_at = step.rank
                 return
@@ -97,6 +98,11 @@ class Owners:
                 info = self._verdict(step.entry.origin)
                 if info is not None and (self._search is None or self._search(format_path(step.tokens)) is not None):
                     yield Owned(step, info)
+
+    def _steps(self, start: int, oldest: int) -> Iterator[Step]:
+        for low, high in self._ranges:
+            if start < high:
+                yield from walk(self._state, max(low, start), high, oldest)
 
     def _verdict(self, origin: int) -> CommitInfo | None:
         if origin not in self._verdicts:
@@ -126,6 +132,15 @@ class Owners:
         except Withheld:
             value = ABSENT
         return StateItem(owned.step.tokens, value, entry_type(entry), owned.info)
+
+
+def _united(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order and without what lies in another: places of a tree lie apart or inside each other."""
+    out: list[tuple[int, int]] = []
+    for low, high in sorted(ranges, key=lambda item: (item[0], -item[1])):
+        if not out or low >= out[-1][1]:
+            out.append((low, high))
+    return out
 
 
 def _too_many(name: str, most: int, what: str, filters: str) -> LimitExceeded:

@@ -135,7 +135,7 @@ class _Search:
     def select(self, expression: Expression) -> None:
         """JSONPath: make the value below the prefix, evaluate; a position is how many nodes were given before."""
         before = max(self._start or 0, 0)
-        value = self._document()
+        value = self.document()
         prefix = self._spot.tokens
         seen: set[Tokens] = set()
         for below, node in expression.nodes(value):
@@ -148,10 +148,19 @@ class _Search:
             if len(seen) > before:
                 self._matches.append(Match((*prefix, *below), _shown_node(node), type_names[type(node)], "value"))
 
-    def _document(self) -> Any:
+    def document(self) -> Any:
+        """The value below the prefix, erased parts marked."""
         self._scanned = self._spot.end - self._spot.rank
         making = _Making(self._reader, SCAN_ENTRIES_MAX - self._scanned)
         return making.value(nest(self._state.tree.entries(self._spot.rank, self._spot.end)))
+
+
+def selected(reader: Reader, state: State, text: str) -> list[Spot]:
+    """The places that a JSONPath selects in a state, in its order. Raises InvalidArgument and LimitExceeded."""
+    expression = Expression(text)
+    run = _Search(reader, state, state.root(), 0, None)
+    found = (state.locate(below) for below, node in expression.nodes(run.document()) if node is not ERASED)
+    return [place for place in found if isinstance(place, Spot)]
 
 
 class _Erased:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asg_mcp.core.commits import TREE_LAYOUT, Header, RecordedOperation, body_id, body_of, operations_id
@@ -13,11 +13,11 @@ from asg_mcp.core.events import EventKind
 from asg_mcp.core.flat import flatten
 from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Author, Category, Intent
-from asg_mcp.core.limits import COMMIT_BYTES_MAX, OPERATIONS_MAX
+from asg_mcp.core.limits import COMMIT_BYTES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX
 from asg_mcp.core.noderows import pack_node, stored_as
 from asg_mcp.core.nodes import Blob, Branch, Entry, Hasher, Leaf, Link, Node
 from asg_mcp.core.operations import Absent, Op, Operation
-from asg_mcp.core.paths import Tokens, format_path
+from asg_mcp.core.paths import Tokens, format_path, parse_path
 from asg_mcp.core.state import Gap, State
 from asg_mcp.core.values import checked, encode
 from asg_mcp.errors import Forbidden, InvalidPath, LimitExceeded, RefNotFound
@@ -26,8 +26,9 @@ from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, re
 from asg_mcp.repo.ledger import log_commit
 from asg_mcp.repo.permits import check_permit
 from asg_mcp.repo.records import info_of, pack_commit, terms_for
-from asg_mcp.repo.resolve import commit_by_prefix, state_at
-from asg_mcp.repo.results import WriteResult
+from asg_mcp.repo.resolve import SPECULATION_PREFIX, commit_by_prefix, state_at
+from asg_mcp.repo.results import SchemaWarning, WriteResult
+from asg_mcp.repo.validation import check_against_schema
 from asg_mcp.storage.base import CommitRow, Ref, RefKind, Writer
 
 KEPT_ROOTS = {"_meta": "the version of the state's schema", "plans": "plans and their tasks"}
@@ -134,6 +135,7 @@ def run(writer: Writer, hasher: Hasher, request: Request, graph: Graph | None = 
     else:
         commit = write_commit(writer, hasher, ref, head, edited, request.intent, request.author)
         result = WriteResult(commit.id, ref.name, head.id, edited.object, edited.changed, rebased)
+        result = replace(result, warnings=tuple(edited.warnings))
     remember(writer, request.author.principal, request.guard.request_id, asked, _memory(result))
     return result
 
@@ -147,6 +149,8 @@ class EditedAll:
     recorded: list[RecordedOperation]
     paths: list[Tokens]
     object: Id | None
+    warnings: list[SchemaWarning] = field(default_factory=list)
+    """What the state's schema says of it: filled in by write_commit."""
 
 
 def apply_all(state: State, operations: Sequence[Operation], hasher: Hasher, origin: int) -> EditedAll:
@@ -195,9 +199,12 @@ def write_commit(
     """Store nodes, commit, index rows and event, and move the ref: the one way to a commit on a ref.
 
     `others` are the further parents of a merge. Raises Forbidden and HandleNotFound where the author's session may not
-    do this.
+    do this, and what check_against_schema raises; its warnings are then in `edited`.
     """
     check_permit(writer, author, ref, edited.recorded)
+    written = (text for operation in edited.recorded for text in (operation.path, operation.source))
+    changed = (parse_path(text) for text in written if text is not None)
+    edited.warnings[:] = check_against_schema(state_at(writer, hasher, head), edited.state, changed)
     row = store_commit(writer, hasher, (head, *others), edited, intent, author)
     writer.swap_ref(ref, replace(ref, seq=row.seq))
     log_commit(writer, EventKind.COMMIT, ref, head, row, author)
@@ -284,8 +291,14 @@ def create_store(writer: Writer, hasher: Hasher, branch: str, author: Author) ->
 def branch_of(writer: Writer, name: str) -> Ref:
     """The branch that a write goes to.
 
-    Raises RefNotFound when there is none, and Forbidden for a tag.
+    Raises RefNotFound when there is none, and Forbidden for a tag or a speculation.
     """
+    if name.startswith(SPECULATION_PREFIX):  # whether there is one or not: others may not learn that
+        raise Forbidden(
+            f"{name[:NAME_BYTES_MAX]} is no branch, but a speculation",
+            hint="Try things in it with asg_spec_modify; asg_commit_spec brings them to a branch.",
+            ref=name[:NAME_BYTES_MAX],
+        )
     ref = writer.ref(name)
     if ref is None:
         if not _NAME.fullmatch(name):
@@ -334,11 +347,12 @@ def _parent(writer: Writer, row: CommitRow) -> CommitId | None:
 
 
 def _memory(result: WriteResult) -> list[Any]:
-    return [result.commit, result.ref, result.parent, result.object, result.changed, result.rebased]
+    told = [[list(item.path), item.message] for item in result.warnings]
+    return [result.commit, result.ref, result.parent, result.object, result.changed, result.rebased, told]
 
 
 def _recalled(answer: list[Any]) -> WriteResult:
-    commit, ref, parent, content, changed, rebased = answer
+    commit, ref, parent, content, changed, rebased, *told = answer  # replies kept by older programs have no warnings
     return WriteResult(
         CommitId(commit),
         ref,
@@ -347,4 +361,5 @@ def _recalled(answer: list[Any]) -> WriteResult:
         changed,
         rebased,
         replayed=True,
+        warnings=tuple(SchemaWarning(tuple(path), message) for path, message in (told[0] if told else ())),
     )

@@ -11,18 +11,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from asg_mcp.core.adopt import adopt
 from asg_mcp.core.commits import RecordedOperation
 from asg_mcp.core.edits import apply_entries
 from asg_mcp.core.events import EventKind
 from asg_mcp.core.ids import Id
 from asg_mcp.core.nodes import SCALAR, Blob, Branch, Entry, Hasher, Leaf, Link
+from asg_mcp.core.notes import Signer
 from asg_mcp.core.paths import parse_path
 from asg_mcp.core.state import State
 from asg_mcp.errors import AsgError, StorageError
 from asg_mcp.repo.ledger import EVENT_KINDS, RECORDED_IN, event_body, event_of, projected
+from asg_mcp.repo.logtree import TileReplay, tile_fault
 from asg_mcp.repo.records import header_of, info_of, operations_of, root_of, terms_for
 from asg_mcp.repo.resolve import state_at
 from asg_mcp.repo.results import CommitInfo
+from asg_mcp.repo.sealing import epoch_fault
 from asg_mcp.repo.words import indexed, words_of
 from asg_mcp.storage.base import CommitRow, EventRow, Reader, Record, RecordKind, Ref, Store, TermKind
 
@@ -40,7 +44,7 @@ class Problem:
     """The first thing that is not as it should be."""
 
     kind: str
-    """database, commit, node, value, index, event, ref, record or reply; the code of the error where reading failed"""
+    """database, commit, node, value, index, event, ref, record, epoch or reply; where reading failed, its error's code"""
     what: str
     message: str
 
@@ -77,7 +81,7 @@ class _Wrong(Exception):
         self.problem = Problem(kind, what, message)
 
 
-def verify(store: Store, progress: Progress) -> VerifyReport:
+def verify(store: Store, progress: Progress, signer: Signer | None = None) -> VerifyReport:
     """Check a whole store as it is when the call begins; stops at the first problem.
 
     Each commit is replayed on its parent's stored state, and gives the stored
@@ -85,9 +89,10 @@ def verify(store: Store, progress: Progress) -> VerifyReport:
     body is hashed again; ids, index rows, events and refs must agree with them,
     and the events with the commits, one each. Every remembered reply is opened.
     Commits made meanwhile are not checked, but their events are: the refs are
-    compared with the log as both are at the end.
+    compared with the log as both are at the end. With a signer, the seals of epochs
+    are checked too, their signatures included.
     """
-    checker = _Checker(store)
+    checker = _Checker(store, signer)
     try:
         for fault in store.integrity():
             raise _Wrong("database", "file", fault)
@@ -104,11 +109,13 @@ def verify(store: Store, progress: Progress) -> VerifyReport:
 @dataclass(slots=True)
 class _Checker:
     store: Store
+    signer: Signer | None
     report: VerifyReport = field(default_factory=VerifyReport)
     refs: dict[str, Ref] = field(default_factory=dict)
     records: dict[tuple[RecordKind, str], Record] = field(default_factory=dict)
     values: dict[int, Id] = field(default_factory=dict)
     """The ids that the values hash to, by their rows."""
+    tiles: TileReplay = field(default_factory=TileReplay)
     recorded: int = 0
     """The highest number of a commit that an event brought."""
 
@@ -144,6 +151,10 @@ class _Checker:
             raise _Wrong("event", f"event {index}", f"Event {index} is missing")
         if event_of(reader, row).leaf_hash() != row.leaf:
             raise _Wrong("event", f"event {index}", f"The leaf hash of event {index} is not that of its header")
+        for tile in self.tiles.add(row.leaf):
+            fault = tile_fault(reader, tile)
+            if fault:
+                raise _Wrong("event", f"event {index}", fault)
         self._projected(reader, row)
         if not row.ref:
             return
@@ -203,10 +214,19 @@ class _Checker:
                     if self.records.get((kind, record.key)) != record:
                         what = f"{kind.name.lower()} {record.key}"
                         raise _Wrong("record", what, f"{what} is not what the event log says of it")
+                    self._seal(reader, record)
                 found += len(page)
                 before = page[-1].opened
         if found != len(self.records):
             raise _Wrong("record", "records", f"{len(self.records) - found} records that the log tells of are missing")
+
+    def _seal(self, reader: Reader, record: Record) -> None:
+        """The seal of an epoch: its members, the roots that were signed, and the signatures."""
+        if record.kind is not RecordKind.EPOCH or self.signer is None:
+            return
+        fault = epoch_fault(reader, record, self.signer)
+        if fault:
+            raise _Wrong("epoch", f"epoch {record.key}", f"Epoch {record.key}: {fault}")
 
     def _replies(self) -> None:
         after: bytes | None = b""
@@ -252,6 +272,9 @@ class _Commit:
             source = None if operation.source is None else parse_path(operation.source)
             path = parse_path(operation.path)
             state = apply_entries(state, operation.op, path, source, operation.entries, row.seq).state
+        if len(row.parents) > 1:
+            ours, theirs = (state_at(self.reader, self.hasher, self.reader.commit(seq)) for seq in row.parents)
+            state = adopt(ours, theirs, state, row.seq)
         if state.tree.id != root_of(self.reader, row, self.hasher):
             raise _Wrong("commit", self.name, f"Replaying {self.name} gives another root")
         self._same(state.tree.root, state_at(self.reader, self.hasher, row).tree.root)

@@ -19,15 +19,15 @@ class OpenSessionParams(Params):
     branch: Annotated[
         str,
         Field(
-            description="Made if missing; default main",
+            description="Default main",
             validation_alias=AliasChoices("branch", "working_branch", "ref"),
         ),
     ] = ""
-    path_scope: Annotated[Texts, Field(description="Paths it may write below")] = []
+    path_scope: Annotated[Texts, Field(description="Writes below")] = []
     parent: Annotated[
         str,
         Field(
-            description="Session that delegates", validation_alias=AliasChoices("parent", "parent_session", "session")
+            description="Delegating session", validation_alias=AliasChoices("parent", "parent_session", "session")
         ),
     ] = ""
     intent_description: Annotated[
@@ -40,10 +40,10 @@ class OpenSessionParams(Params):
     authority: Annotated[
         Authority | None,
         FROM_TEXT,
-        Field(description="{principal, scope}: who allows it", json_schema_extra=SUMMED_UP),
+        Field(description="{principal, scope}", json_schema_extra=SUMMED_UP),
     ] = None
     expires: Annotated[str, BeforeValidator(lambda given: str(given)), Field(description="RFC 3339, or seconds")] = ""
-    request_id: Annotated[str, Field(description="For retries")] = ""
+    request_id: Annotated[str, Field(description="Retry")] = ""
 
 
 class OpenSessionReply(Wire):
@@ -89,7 +89,7 @@ class ResolveParams(Params):
         str,
         Field(description="intent_id or commit", validation_alias=AliasChoices("intent", "intent_id", "commit")),
     ] = ""
-    session: Annotated[str, Field(description="Closed, without intent")] = ""
+    session: Annotated[str, Field(description="To close")] = ""
     outcome: Annotated[
         OutcomeName,
         BeforeValidator(_plain),
@@ -101,7 +101,7 @@ class ResolveParams(Params):
         list[Deviation], FROM_TEXT, Field(description="{description, impact, path}", json_schema_extra=SUMMED_UP)
     ] = []
     confidence: Annotated[float | None, Field(description="0 to 1")] = None
-    request_id: Annotated[str, Field(description="For retries")] = ""
+    request_id: Annotated[str, Field(description="Retry")] = ""
 
 
 class ChildItem(Wire):

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from asg_mcp.core.intents import Category
 from asg_mcp.core.limits import PAGE_ITEMS_DEFAULT
-from asg_mcp.schemas.base import Branch, Cursor, Limit, MoreBehind, NextCursor, Params, Ref, Wire
+from asg_mcp.schemas.base import SUMMED_UP, Branch, Cursor, Limit, MoreBehind, NextCursor, Params, Ref, Wire
 from asg_mcp.schemas.entries import ChangeItem, ConflictItem
 from asg_mcp.schemas.history import Resolutions
 from asg_mcp.schemas.intents import CategoryName, Guarded, Keyed, Reasons
+from asg_mcp.schemas.state import WarningItem
 
 
 class RefKind(StrEnum):
@@ -92,12 +93,14 @@ class _Merge(Params):
     target: Branch = "main"
     strategy: Annotated[Strategy, Field(description="Default auto")] = Strategy.AUTO
     resolutions: Resolutions = []
-    preview: Annotated[bool, Field(description="Change nothing")] = False
+    preview: Annotated[bool, Field(description="Dry run")] = False
 
 
 class _Merging(Params):
-    intent_category: Annotated[CategoryName, Field(description="Kind")] = Category.MERGE
-    intent_description: Annotated[str, Field(description="Why, one sentence")]
+    intent_category: Annotated[CategoryName, Field(description="Default Merge", json_schema_extra=SUMMED_UP)] = (
+        Category.MERGE
+    )
+    intent_description: Annotated[str, Field(description="Why")]
 
 
 class MergeParams(Keyed, Guarded, Reasons, _Merging, _Merge):
@@ -121,3 +124,7 @@ class MergeReply(Wire):
     replayed: Annotated[
         bool, Field(description="Whether this is the answer to an earlier call with this request_id.")
     ] = False
+    warnings: Annotated[
+        list[WarningItem], Field(description="Where the merge, though made, breaks /__schema__; missing when nowhere.")
+    ] = []
+    warnings_omitted: Annotated[int, Field(description="How many more there are; missing when none.")] = 0

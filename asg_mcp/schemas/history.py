@@ -28,6 +28,7 @@ from asg_mcp.schemas.base import (
 )
 from asg_mcp.schemas.entries import ChangeItem, CommitItem, ConflictItem, Explained, LeftOut
 from asg_mcp.schemas.intents import CategoryName, Guarded, Reasons
+from asg_mcp.schemas.state import WarningItem
 
 
 class LogParams(Params):
@@ -113,7 +114,7 @@ EVERYWHERE = "*"
 class Filters(Params):
     """All that are given must hold."""
 
-    path: Annotated[str, Field(description="Changed at or below it.")] = "/"
+    path: Annotated[str, Field(description="Changed at or below it; for the target state, a JSONPath ($…) too.")] = "/"
     agent: Annotated[str, Field(validation_alias=AliasChoices("agent", "agent_id"), description="Claimed name.")] = ""
     principal: Annotated[str, Field(description="Verified name.")] = ""
     client: Annotated[str, Field(description="Calling program.")] = ""
@@ -270,7 +271,7 @@ class _Revert(Params):
     path: Annotated[str, Field(description="Restore this")] = ""
     source: Annotated[str, Field(description="Ref to restore from")] = ""
     resolutions: Resolutions = []
-    preview: Annotated[bool, Field(description="Change nothing")] = False
+    preview: Annotated[bool, Field(description="Dry run")] = False
 
 
 class _Rollback(Params):
@@ -281,7 +282,7 @@ class _Rollback(Params):
 
 
 class _RequestId(Params):
-    request_id: Annotated[str, Field(description="For retries")] = ""
+    request_id: Annotated[str, Field(description="Retry")] = ""
 
 
 class RevertParams(_RequestId, Guarded, Reasons, _Rollback, _Revert):
@@ -308,3 +309,7 @@ class RevertReply(Wire):
     replayed: Annotated[
         bool, Field(description="Whether this is the answer to an earlier call with this request_id.")
     ] = False
+    warnings: Annotated[
+        list[WarningItem], Field(description="Where the revert, though made, breaks /__schema__; missing when nowhere.")
+    ] = []
+    warnings_omitted: Annotated[int, Field(description="How many more there are; missing when none.")] = 0

@@ -118,15 +118,15 @@ class Provenance(Params):
 
 # Told in full by asg_set alone, which is in every profile that writes: the other tools refer to it.
 PROVENANCE_SUMMARY = (
-    "agent, authority {principal, scope, delegation_chain}, alternatives, expected, "
-    "intent_id, parent_intent, tool_calls, notify"
+    "agent, authority, alternatives, expected, intent_id, parent_intent, tool_calls, notify"
 )
 
 
 class Intended(Params):
     """The kind of a write and its reason in one sentence."""
 
-    intent_category: Annotated[CategoryName, Field(description="Kind")]
+    # The choices are listed by asg_set alone, like the inside of provenance; a wrong one is refused with all of them.
+    intent_category: Annotated[CategoryName, Field(description="As in asg_set", json_schema_extra=SUMMED_UP)]
     intent_description: Annotated[str, Field(description="Why")]
 
 
@@ -144,15 +144,15 @@ class Reasons(Params):
 class Guarded(Params):
     """What the caller says it had read."""
 
-    expected_head: Annotated[str, Field(description="Commit read")] = ""
-    expected_object: Annotated[str, Field(description="Object read")] = ""
+    expected_head: Annotated[str, Field(description="As read")] = ""
+    expected_object: Annotated[str, Field(description="As read")] = ""
 
 
 class Keyed(Params):
     """What every writing tool takes."""
 
     session: Annotated[str, Field(description="Session")] = ""
-    request_id: Annotated[str, Field(description="For retries")] = ""
+    request_id: Annotated[str, Field(description="Retry")] = ""
 
 
 class WriteArguments(Keyed, Guarded, Reasons, Intended):

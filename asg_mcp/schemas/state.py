@@ -31,11 +31,11 @@ from asg_mcp.schemas.base import (
     Wire,
 )
 from asg_mcp.schemas.entries import LastChange, LeftOut
-from asg_mcp.schemas.intents import PROVENANCE_SUMMARY, Provenance, WriteArguments
+from asg_mcp.schemas.intents import PROVENANCE_SUMMARY, CategoryName, Provenance, WriteArguments
 
 
 class GetParams(Params):
-    ref: Annotated[Ref, Field(description="Any ref, main~3, main@TIME; default main")] = "main"
+    ref: Annotated[Ref, Field(description="Default main; main~3, main@TIME")] = "main"
     path: Annotated[
         Path, Field(description="JSON Pointer; default / (all)", validation_alias=AliasChoices("path", "prefix"))
     ] = "/"
@@ -62,6 +62,9 @@ class GetReply(Wire):
     omitted: Annotated[list[OmittedPart], Field(description="What is below depth or did not fit max_bytes.")]
     next_cursor: NextCursor
     last_change: Annotated[LastChange, Field(description="Who last changed the path or anything below it, and why.")]
+    clock_anomaly: Annotated[bool, Field(description="Whether recorded times run backwards around a given TIME.")] = (
+        False
+    )
 
 
 class _Set(Params):
@@ -73,6 +76,7 @@ class _Set(Params):
 class SetParams(WriteArguments, _Set):
     """One value."""
 
+    intent_category: Annotated[CategoryName, Field(description="Kind")]
     provenance: Annotated[Provenance, FROM_TEXT, Field(description=PROVENANCE_SUMMARY, json_schema_extra=SUMMED_UP)] = (
         Provenance()
     )

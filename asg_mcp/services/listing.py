@@ -22,6 +22,7 @@ from asg_mcp.repo.sessions import session_items
 from asg_mcp.repo.speculation import speculation_items
 from asg_mcp.repo.view import View
 from asg_mcp.repo.words import asked_words, words_of
+from asg_mcp.services.plans import plan_items
 
 Item = dict[str, JsonValue]
 _TEXTS = ("description", "label", "lesson", "summary", "name")
@@ -89,9 +90,15 @@ def _speculations(view: View, _: Query) -> Iterator[Item]:
         yield item
 
 
+def _plans(view: View, query: Query) -> Iterator[Item]:
+    for item in plan_items(view, query.ref or "main"):
+        yield _given(dict(item))
+
+
 _LISTS: Mapping[str, Callable[[View, Query], Iterable[Item]]] = {
     "sessions": _sessions,
     "epochs": _epochs,
+    "plans": _plans,
     "speculations": _speculations,
 }
 
@@ -113,7 +120,7 @@ def _check(query: Query) -> None:
             ("category", query.category),
             ("tags", query.tags),
             ("pattern", query.pattern),
-            ("path", query.path),
+            ("path", query.path or query.jsonpath),
             ("client", query.client),
             ("confidence_min", query.confidence_min),
             ("confidence_max", query.confidence_max),

@@ -14,15 +14,16 @@ from blake3 import blake3
 from asg_mcp.core.events import Event
 from asg_mcp.core.ids import CommitId
 from asg_mcp.core.limits import COMMIT_CACHE_BYTES_MAX, NODE_CACHE_BYTES_MAX, VALUE_CACHE_BYTES_MAX
+from asg_mcp.core.merkle import TILE_WIDTH, completed_tiles
 from asg_mcp.core.noderows import unpack_node
 from asg_mcp.core.nodes import Node
 from asg_mcp.core.values import encode
 from asg_mcp.errors import Conflict, StoreCorrupt
 from asg_mcp.storage.base import CommitRow, EventRow, Record, RecordKind, Ref, RefKind, StoredReply, Term, TermKind
 from asg_mcp.storage.cache import ByteCache
+from asg_mcp.storage.keys import COMMIT_BYTES, node_bytes, reply_key
 from asg_mcp.storage.rows import Sealer, unpack
 
-_NODE_BYTES, _ITEM_BYTES, _COMMIT_BYTES = 400, 260, 600
 _HASHED_TERM_BITS = 43
 _KIND_BITS = 4
 
@@ -114,7 +115,7 @@ class SqliteReader:
             what = f"commit {digest.hex()[:12]}"
             payload = self._sealer.open(data, commit_identity(seq, digest, parents, at, root), what)
             row = CommitRow(seq, CommitId.from_digest(digest), parents, at, root, unpack(payload, what))
-            self._caches.commits.put(seq, row, _COMMIT_BYTES + 2 * len(payload))
+            self._caches.commits.put(seq, row, COMMIT_BYTES + 2 * len(payload))
         return row
 
     def commit_seqs(self, prefix: str, limit: int) -> list[int]:
@@ -248,6 +249,7 @@ class SqliteWriter(SqliteReader):
         self._new_names: dict[str, int] = {}
         self._new_nodes: dict[int, Node] = {}
         self._new_records: dict[tuple[RecordKind, str], Record] = {}
+        self._new_leaves: dict[int, bytes] = {}
         self._last_seq: int | None = None
         self._events: int | None = None
         self._time: int | None = None
@@ -341,16 +343,30 @@ class SqliteWriter(SqliteReader):
     def append_event(self, event: Event, kind: int, old: int | None, new: int | None, data: list[Any] | None) -> None:
         """See Writer."""
         assert event.index == self.events_count(), "BUG: events are numbered without gaps"
+        leaf = self._new_leaves[event.index] = event.leaf_hash()
         sealed = None if data is None else self._sealer.seal(encode(data), b"event%d" % event.index)
         ref_kind = int(RefKind[event.ref_kind.upper()]) if event.ref else 0
         self._stage(
             "INSERT INTO events (id, kind, ref, ref_kind, old, new, leaf, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(event.index, kind, self.intern(event.ref), ref_kind, old, new, event.leaf_hash(), sealed),
+            *(event.index, kind, self.intern(event.ref), ref_kind, old, new, leaf, sealed),
         )
         for term in ((TermKind.REF, event.ref), (TermKind.SUBJECT, event.subject)):
             if term[1]:
                 self._stage("INSERT INTO terms (term, seq) VALUES (?, ?)", term_number(term), event.index)
         self._events = event.index + 1
+        for level, index, digest in completed_tiles(self._events, self._kept_hashes):
+            self.put_tile(level, index, digest)
+
+    def _kept_hashes(self, level: int, first: int) -> list[bytes]:
+        """The hashes that are kept of one level of the log's tree (0: its leaves), from an index on, 256 at most."""
+        table = "SELECT id, leaf FROM events WHERE id >= ? AND id < ? ORDER BY id"
+        if level:
+            table = f"SELECT place, digest FROM tiles WHERE level = {level} AND place >= ? AND place < ? ORDER BY place"
+        staged = self._new_leaves if not level else {}
+        last = first + TILE_WIDTH
+        found = {int(place): bytes(digest) for place, digest in self._db.execute(table, (first, last))}
+        found |= {place: digest for place, digest in staged.items() if first <= place < last}
+        return [found[place] for place in sorted(found)]
 
     def record(self, kind: RecordKind, key: str) -> Record | None:
         """See Reader. What this transaction has staged can be read too."""
@@ -416,11 +432,6 @@ class Counters:
                 )
 
 
-def node_bytes(node: Node) -> int:
-    """An estimate of what a node takes in memory."""
-    return _NODE_BYTES + _ITEM_BYTES * len(node.items)
-
-
 def commit_identity(seq: int, digest: bytes, parents: Sequence[int], at: int, root: int) -> bytes:
     """What a commit row says besides its data, for the checksum."""
     return b"commit%d %b %b %d %d" % (seq, digest, ",".join(map(str, parents)).encode(), at, root)
@@ -429,11 +440,6 @@ def commit_identity(seq: int, digest: bytes, parents: Sequence[int], at: int, ro
 def record_identity(kind: RecordKind, key: str) -> bytes:
     """What a record's row says besides its data, for the checksum; the log tells when it was opened and changed."""
     return b"record%d %b" % (kind, key.encode())
-
-
-def reply_key(principal: str, request_id: str) -> bytes:
-    """16 bytes that stand for one principal's request."""
-    return blake3(encode([principal, request_id])).digest(16)
 
 
 def term_number(term: Term) -> int:

@@ -70,8 +70,7 @@ TOOLS = (
     Tool(
         "asg_open_session",
         "accountability",
-        "Give an agent its working context: branch, paths, authority, time, all enforced. Returns the session to pass "
-        "with each write; asg_resolve closes it.",
+        "Give an agent a branch, paths, authority and time, all enforced. Pass the session with each write.",
         open_session,
         OpenSessionParams,
         OpenSessionReply,
@@ -81,8 +80,7 @@ TOOLS = (
     Tool(
         "asg_resolve",
         "accountability",
-        "Report what became of an intent, or of a session, which it closes: outcome, what was observed, deviations. "
-        "Returns what its children reported.",
+        "Report what became of an intent, or of a session, which that closes. Returns what its children reported.",
         resolve,
         ResolveParams,
         ResolveReply,

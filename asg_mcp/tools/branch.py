@@ -92,15 +92,15 @@ def _merged(done: r.MergeResult, *, preview: bool) -> pack.Fields:
     if preview:
         lists["changes"] = [pack.change(item) for item in done.changes]
     # The repository hands out the first of the changes, and counts them all.
-    return {**fields, **pack.fitted(lists, {"changes": done.changed})}
+    return {**fields, **pack.fitted(lists, {"changes": done.changed}), **pack.warned(done.warnings)}
 
 
 TOOLS = (
     Tool(
         "asg_branch",
         "branch",
-        "Make a branch to work apart, or a tag that never moves, from any ref; costs nothing. "
-        "Returns the commit it names. Fails with ref_exists if the name is taken.",
+        "Make a branch to work apart, or a tag that never moves, from any ref. "
+        "Fails with ref_exists.",
         branch,
         BranchParams,
         RefItem,
@@ -110,7 +110,7 @@ TOOLS = (
     Tool(
         "asg_list_branches",
         "branch",
-        "List branches and tags: the commit of each, and how far it is ahead of and behind the default branch. "
+        "List branches, tags and open speculations, each ahead of and behind main. "
         "For what differs use asg_diff.",
         list_branches,
         ListBranchesParams,
@@ -121,8 +121,7 @@ TOOLS = (
     Tool(
         "asg_delete_branch",
         "branch",
-        "Drop the name of a branch; its commits stay. Returns the commit it named, from which asg_branch "
-        "makes it again. Fails with ref_not_found.",
+        "Drop the name of a branch; its commits stay, and asg_branch makes it again from the one returned.",
         delete_branch,
         DeleteBranchParams,
         RefItem,
@@ -131,8 +130,8 @@ TOOLS = (
     Tool(
         "asg_diff",
         "branch",
-        "What differs between two refs, as typed changes from ref_a to ref_b with old and new values. "
-        "For who made each change use asg_blame or asg_log.",
+        "What differs between two refs, as typed changes with old and new values. "
+        "For who made them use asg_blame.",
         diff,
         DiffParams,
         DiffReply,
@@ -142,8 +141,8 @@ TOOLS = (
     Tool(
         "asg_merge",
         "branch",
-        "Merge a ref into a branch, by the rules of /__schema__. Returns the commit, or conflicts with nothing "
-        "written: call again with resolutions. asg_revert undoes it.",
+        "Merge a ref into a branch, in one commit. Conflicts come back as data, nothing written: call again with "
+        "resolutions.",
         merge,
         MergeParams,
         MergeReply,

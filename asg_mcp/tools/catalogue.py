@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from asg_mcp.tools import accountability, branch, history, state
+from asg_mcp.tools import accountability, branch, epochs, history, migrate, plans, speculate, state
 from asg_mcp.tools.registry import Catalogue
 
-CATALOGUE: Catalogue = (*state.TOOLS, *branch.TOOLS, *history.TOOLS, *accountability.TOOLS)
+CATALOGUE: Catalogue = (
+    *state.TOOLS,
+    *branch.TOOLS,
+    *history.TOOLS,
+    *speculate.TOOLS,
+    *accountability.TOOLS,
+    *epochs.TOOLS,
+    *plans.TOOLS,
+    *migrate.TOOLS,
+)
 """In the order in which they are listed and described."""
 CORE = frozenset(
     {
@@ -16,6 +25,7 @@ CORE = frozenset(
         "asg_blame",
         "asg_diff",
         "asg_branch",
+        "asg_merge",
         "asg_revert",
         "asg_search",
     }

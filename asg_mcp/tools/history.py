@@ -94,7 +94,8 @@ def _query(p: QueryParams, limit: int) -> Query:
     return Query(
         target=p.target.value,
         ref="" if p.ref == EVERYWHERE else p.ref,
-        path=parse_path(filters.path),
+        path=() if filters.path.startswith("$") else parse_path(filters.path),
+        jsonpath=filters.path if filters.path.startswith("$") else "",
         agent=filters.agent,
         principal=filters.principal,
         client=filters.client,
@@ -160,14 +161,14 @@ def _reverted(done: r.RevertResult, *, preview: bool) -> pack.Fields:
     if preview:
         lists["changes"] = [pack.change(item) for item in done.changes]
     # The repository hands out the first of the changes, and counts them all.
-    return {**pack.written(done), **pack.fitted(lists, {"changes": done.changed})}
+    return {**pack.written(done), **pack.fitted(lists, {"changes": done.changed}), **pack.warned(done.warnings)}
 
 
 TOOLS = (
     Tool(
         "asg_log",
         "history",
-        "List the commits a ref reaches, newest first, with who and why; with path, those that changed it. "
+        "List a ref's commits, newest first, with who and why; with path, those that changed it. "
         "To filter use asg_query.",
         log,
         LogParams,
@@ -189,8 +190,8 @@ TOOLS = (
     Tool(
         "asg_query",
         "history",
-        "Find commits, agents, state entries, intents, sessions, epochs, plans, speculations; all filters must hold, "
-        "group_by counts. For values use asg_search, for one path asg_blame.",
+        "Find commits, agents, intents, sessions and more by filters that all hold, or count them. "
+        "For values use asg_search.",
         query,
         QueryParams,
         QueryReply,
@@ -201,7 +202,7 @@ TOOLS = (
         "asg_revert",
         "history",
         "Undo commits, or an agent's since a time, or restore a path, as a new commit. "
-        "Later changes by others come back as conflicts to settle.",
+        "Later changes come back as conflicts.",
         revert,
         RevertParams,
         RevertReply,

@@ -16,10 +16,12 @@ from asg_mcp.schemas.accountability import Deviation
 from asg_mcp.schemas.base import Wire, json_schema
 from asg_mcp.schemas.history import Filters, ResolutionItem
 from asg_mcp.schemas.intents import Provenance
+from asg_mcp.schemas.plans import ProofItem, TaskItem
 from asg_mcp.schemas.state import OperationItem
 from asg_mcp.tools.catalogue import CATALOGUE
-from asg_mcp.tools.examples import STORY, Example
+from asg_mcp.tools.examples import Example
 from asg_mcp.tools.registry import Tool
+from asg_mcp.tools.story import STORY
 
 Pages = dict[str, str]
 """Path relative to the repository, with forward slashes -> text."""
@@ -32,6 +34,8 @@ CLOSED_MODELS: dict[str, type[Wire]] = {
     "operation": OperationItem,
     "filters": Filters,
     "deviation": Deviation,
+    "task": TaskItem,
+    "proof": ProofItem,
 }
 """What the tools' input schemas only sum up, published in full under these names."""
 GROUPS = {

@@ -26,6 +26,7 @@ async def get(ctx: ToolContext, p: GetParams) -> GetReply:
     found = await ctx.repo.get(p.ref, parse_path(p.path), depth=p.depth, max_bytes=p.max_bytes, cursor=p.cursor)
     return GetReply.model_validate(
         {
+            **({"clock_anomaly": True} if found.clock_anomaly else {}),
             "ref": found.ref,
             "commit": pack.shown(found.commit, full=p.full_ids),
             "path": format_path(found.path),
@@ -123,7 +124,7 @@ TOOLS = (
     Tool(
         "asg_get",
         "state",
-        "Read a value or subtree at any ref, and who last changed it; omitted names what exceeds max_bytes. "
+        "Read a value or subtree at any ref, and who last changed it; omitted names what did not fit. "
         "To find paths use asg_search.",
         get,
         GetParams,
@@ -135,7 +136,7 @@ TOOLS = (
         "asg_set",
         "state",
         "Write one value as one commit, with its reason; asg_apply writes several. "
-        "Fails with head_moved if it changed since expected_head.",
+        "Fails with head_moved.",
         set_value,
         SetParams,
         WriteReply,
@@ -146,7 +147,7 @@ TOOLS = (
         "asg_delete",
         "state",
         "Remove a path and all below it; history keeps it. To undo a change use asg_revert. "
-        "Fails with path_not_found if nothing is there.",
+        "Fails with path_not_found.",
         delete,
         DeleteParams,
         WriteReply,
@@ -157,7 +158,7 @@ TOOLS = (
         "asg_apply",
         "state",
         "Run many operations as one commit, all or none; without any, make a checkpoint. "
-        "For one value use asg_set. A failed test refuses all.",
+        "For one value use asg_set.",
         apply,
         ApplyParams,
         WriteReply,
@@ -166,8 +167,7 @@ TOOLS = (
     Tool(
         "asg_search",
         "state",
-        "Find keys and values in the state by text or JSONPath; returns paths. "
-        "For reasons, agents and history use asg_query.",
+        "Find keys and values in the state by text or JSONPath; returns paths. For reasons use asg_query.",
         search,
         SearchParams,
         SearchReply,

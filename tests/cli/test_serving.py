@@ -158,3 +158,44 @@ def test_an_interrupted_command_ends_with_its_own_exit_code(
 
     monkeypatch.setattr("asg_mcp.cli.render.log", interrupt)
     assert run("log", "--db", str(store)).code == 130
+
+
+# --- which tools are offered -------------------------------------------------------
+
+
+async def _offered(*arguments: str, **variables: str) -> list[str]:
+    async with raw_client("-m", "asg_mcp", "serve", *arguments, env=variables) as client:
+        await client.handshake()
+        listed = await client.ask(client.request("tools/list"))
+    return [tool["name"] for tool in listed["result"]["tools"]]
+
+
+async def test_the_operator_chooses_the_tools_by_options_and_by_variables(tmp_path: Path) -> None:
+    db = ("--db", str(tmp_path / "state.db"))
+    chosen = await _offered(*db, "--tools", "asg_get,asg_set,asg_log", "--exclude-tools", "asg_log")
+    assert chosen == ["asg_get", "asg_set"]
+    assert await _offered(*db, ASG_TOOLSETS="branch", ASG_READ_ONLY="1", ASG_EXCLUDE_TOOLS="asg_diff") == [
+        "asg_list_branches"
+    ]
+
+
+def test_a_toolset_that_is_not_there_is_refused_before_a_store_is_made(run: Run, tmp_path: Path) -> None:
+    ran = run("serve", "--toolsets", "stat", "--db", str(tmp_path / "state.db"))
+    assert ran.code == 2
+    assert "Did you mean state?" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_server_makes_no_store(run: Run, tmp_path: Path) -> None:
+    ran = run("serve", "--read-only", "--db", str(tmp_path / "state.db"))
+    assert ran.code == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_at_a_terminal_it_repeats_the_choice_of_tools(tmp_path: Path) -> None:
+    told = _at_a_terminal(
+        "--toolsets", "core,branch", "--exclude-tools=asg_set", "--read-only", "--json", home=tmp_path
+    )
+    server = json.loads(told.stdout)["connect"]["claude_desktop_and_cursor"]["mcpServers"]["asg"]
+    assert server["args"][-5:] == ["--toolsets", "core,branch", "--exclude-tools", "asg_set", "--read-only"]

@@ -10,22 +10,25 @@ import pytest
 
 from asg_mcp.core.edits import apply_operation
 from asg_mcp.core.merge import Clash, merge
+from asg_mcp.core.mergerules import NO_RULES, Rules
 from asg_mcp.core.operations import Op, Operation
 from asg_mcp.core.paths import format_path, parse_path
 from asg_mcp.core.state import State
 from asg_mcp.core.values import encode
 from tests.core.test_diff import changed, random_document
-from tests.core.trees import document_of, state_of
+from tests.core.trees import document_of, edit, state_of
 
 
 def merged(base: Any, ours: Any, theirs: Any) -> tuple[Any, set[tuple[str, str]]]:
     """The document that a merge gives, and its clashes as (path, rule)."""
-    state, clashes = merged_states(*map(state_of, (base, ours, theirs)))
+    state, clashes = merged_states(state_of(base), state_of(ours), state_of(theirs))
     return document_of(state), {(format_path(clash.tokens), clash.rule) for clash in clashes}
 
 
-def merged_states(base: State, ours: State, theirs: State) -> tuple[State, tuple[Clash, ...]]:
-    outcome = merge(base, ours, theirs)
+def merged_states(
+    base: State, ours: State, theirs: State, rules: Rules = NO_RULES, *, manual: bool = False
+) -> tuple[State, tuple[Clash, ...]]:
+    outcome = merge(base, ours, theirs, rules, manual=manual)
     state = ours
     for operation in outcome.operations:
         state = apply_operation(state, operation, 9).state
@@ -199,6 +202,32 @@ def test_maps_in_a_list_are_merged_field_by_field_in_their_places() -> None:
     assert merged(base, gone, ours)[1] == {("/l", "list")}
 
 
+def test_lists_and_maps_inside_a_list_are_merged_as_they_are_outside() -> None:
+    def doc(value: Any) -> Any:
+        return {"l": [{"in": value}, 5]}
+
+    assert merged(doc([1, 2]), doc([0, 1, 2]), doc([1, 2, 3])) == (doc([0, 1, 2, 3]), set())
+    assert merged(doc(1), doc([1]), doc([1, 2]))[1] == {("/l", "list")}
+    new = [{"l": [{"k": 1, **more}]} for more in ({}, {"m": {"x": 1}}, {"m": {"y": 2}}, {"m": {"x": 1, "y": 2}})]
+    assert merged(new[0], new[1], new[2]) == (new[3], set())
+
+
+def test_a_key_that_looks_like_an_index_is_not_taken_for_one_in_an_element_that_became_a_list() -> None:
+    base = state_of({"l": [{"0": 1}]})
+    ours, theirs = edit(base, "set", "/l/0", [1]).state, edit(base, "set", "/l/0/0", 2, origin=3).state
+    for left, right in ((ours, theirs), (theirs, ours)):
+        state, clashes = merged_states(base, left, right)
+        assert (state.tree.id, clashes) == (left.tree.id, (Clash(("l",), "list"),))
+
+
+def test_elements_are_not_taken_for_those_in_their_places_where_one_side_shifted_them() -> None:
+    base = state_of({"l": [{"k": 1}, {"k": 2}, {"k": 3}]})
+    shifted = edit(edit(base, "delete", "/l/0").state, "append", "/l", {"k": 4}).state
+    changed_one = edit(base, "set", "/l/1/n", 5, origin=3).state
+    for ours, theirs in ((shifted, changed_one), (changed_one, shifted)):
+        assert merged_states(base, ours, theirs) == (ours, (Clash(("l",), "list"),))
+
+
 def test_equal_elements_do_not_confuse_the_merge() -> None:
     assert merged({"l": [0, 0, 0]}, {"l": [0, 0, 0, 0]}, {"l": [0, 0, 0]}) == ({"l": [0] * 4}, set())
     assert merged({"l": [1, True, 1.0]}, {"l": [1, True, 1.0, 2]}, {"l": [1, True, 1.0]})[0] == {"l": [1, True, 1.0, 2]}
@@ -226,10 +255,67 @@ def test_a_list_without_insertions_is_merged_in_place_as_it_would_be_as_a_sequen
     ours, theirs = edited(2), edited(3)
     state, clashes = merged_states(base, ours, theirs)
     other, other_clashes = merged_states(base, theirs, ours)
-    monkeypatch.setattr("asg_mcp.core.merge._in_place", lambda *_: None)
+    monkeypatch.setattr("asg_mcp.core.merge._Merge._in_place", lambda *_: None)
     long_way, long_clashes = merged_states(base, ours, theirs)
     assert bool(clashes) == bool(other_clashes)
     assert {clash.tokens for clash in clashes} <= {("x", "l")}
     if not clashes:
         assert state.tree.id == other.tree.id
         assert (state.tree.id, long_clashes) == (long_way.tree.id, ())
+
+
+# --- the schema's version, and the strategy without compromises ---------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs"),
+    [
+        ({"schema_version": 1}, {"schema_version": 2}, {"schema_version": 3}),
+        ({"schema_version": 1}, {"schema_version": 2}, {"schema_version": 1, "note": "n"}),
+        ({"schema_version": 1}, GONE, {"schema_version": 3}),
+        (GONE, {"schema_version": 2}, {"note": "n"}),
+        ({"steps": [1]}, {"steps": [0, 1]}, {"steps": [1, 2]}),
+    ],
+)
+def test_two_migrations_are_one_conflict_whatever_the_schema_says(base: Any, ours: Any, theirs: Any) -> None:
+    rules = Rules.of({"additionalProperties": {"x-asg-merge": "last-writer-wins"}})
+    states = [state_of({"k": 1} if value is GONE else {"k": 1, "_meta": value}) for value in (base, ours, theirs)]
+    for manual in (False, True):
+        for left, right in ((states[1], states[2]), (states[2], states[1])):
+            state, clashes = merged_states(states[0], left, right, rules, manual=manual)
+            assert clashes == (Clash(("_meta",), "migration"),)
+            assert state.tree.id == left.tree.id
+
+
+def test_a_migration_on_one_side_and_the_same_one_on_both_come_through() -> None:
+    before, after = {"_meta": {"schema_version": 1}, "k": 1}, {"_meta": {"schema_version": 2, "by": "m"}, "k": 1}
+    for sides in ((before, after), (after, before), (after, after)):
+        assert merged(before, *sides) == (after, set())
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "clash"),
+    [
+        ([1, 2], [0, 1, 2], [1, 2, 3], ("/a", "list")),
+        ([{"x": 1, "y": 1}], [{"x": 2, "y": 1}], [{"x": 1, "y": 2}], ("/a", "list")),
+        (1, 2, 3, ("/a", "scalar")),
+        ({"x": 1, "y": 1}, {"x": 2, "y": 1}, {"x": 3, "y": 2}, ("/a/x", "scalar")),
+        (GONE, {"x": 1}, {"x": 2, "y": 2}, ("/a/x", "scalar")),
+    ],
+)
+def test_the_manual_strategy_settles_nothing_that_both_changed_but_keys_of_maps(
+    base: Any, ours: Any, theirs: Any, clash: tuple[str, str]
+) -> None:
+    states = [state_of(side(value)) for value in (base, ours, theirs)]
+    rules = Rules.of({"properties": {"a": {"x-asg-merge": "last-writer-wins"}}})
+    for left, right in ((states[1], states[2]), (states[2], states[1])):
+        clashes = merged_states(states[0], left, right, rules, manual=True)[1]
+        assert {(format_path(found.tokens), found.rule) for found in clashes} == {clash}
+
+
+def test_the_manual_strategy_settles_what_both_did_alike_in_their_places() -> None:
+    base = state_of({"l": [{"x": 1}, {"x": 1}]})
+    ours, theirs = edit(base, "set", "/l/0/x", 2).state, edit(base, "set", "/l/0/x", 2, origin=3).state
+    assert merged_states(base, ours, theirs, manual=True) == (ours, ())
+    theirs = edit(theirs, "set", "/l/1/x", 2, origin=3).state
+    assert merged_states(base, ours, theirs, manual=True)[1] == (Clash(("l",), "list"),)

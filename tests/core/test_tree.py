@@ -338,3 +338,29 @@ def test_a_document_of_12345_entries_has_the_root_it_always_had() -> None:
     assert tree.id.hex() == "0ef0c9a8b7b4ef6b8e5ee210443359b14252e1665a77e333660b29aae1333224"
     sizes = [sum(1 for _, node in nodes_below(tree) if node.height == height) for height in range(3)]
     assert sizes == [658, 49, 1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_origins_of_a_range_and_what_changed_since_one_are_those_of_its_entries(seed: int) -> None:
+    rng = random.Random(seed)
+    entries = [
+        scalar(f"k{number:05}", number, origin=rng.choice([3, 5, 7, rng.randrange(1, 40)])) for number in range(900)
+    ]
+    tree = tree_of(entries)
+    for _ in range(60):
+        low = rng.randrange(900)
+        high = rng.randint(low + 1, 900)
+        assert tree.origins(low, high, set()) == {entry.origin for entry in entries[low:high]}
+        since = rng.randrange(45)
+        assert [*tree.since(since)] == [(rank, entry) for rank, entry in enumerate(entries) if entry.origin >= since]
+
+
+def test_rows_whose_origins_are_known_are_passed_over_and_those_in_part_are_not_known() -> None:
+    tree = tree_of([scalar(f"k{number:05}", number, origin=number) for number in range(900)])
+    for row, (link, _) in enumerate(nodes_below(tree), start=1):
+        link.row = row
+    known: set[int] = set()
+    part = tree.origins(0, 450, known)
+    assert part == set(range(450))
+    assert tree.origins(0, 900, known) >= set(range(450, 900))
+    assert tree.origins(0, 900, known) == set()

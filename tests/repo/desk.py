@@ -12,10 +12,11 @@ from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.limits import REPLY_BYTES_ASKED_MAX, VALUE_DEPTH_MAX
 from asg_mcp.core.operations import Op, Operation
 from asg_mcp.core.paths import Tokens, format_path, parse_path
-from asg_mcp.repo.repository import Guard, Repository, Resolution, RevertRequest
-from asg_mcp.repo.results import BlameEntry, CommitInfo, DiffResult, GetResult, RevertResult, WriteResult
+from asg_mcp.repo.repository import Guard, MergeRequest, Repository, Resolution, RevertRequest
+from asg_mcp.repo.results import BlameEntry, CommitInfo, DiffResult, GetResult, MergeResult, RevertResult, WriteResult
 from tests.repo.stores import ALICE, operation
 
+JOIN = Intent(Category.MERGE, "Merged.")
 UNDO = Intent(Category.ROLLBACK, "Undone.")
 
 
@@ -97,6 +98,12 @@ class Desk:
             asked["path"] = parse_path(asked["path"])
         request = RevertRequest(commits=commits, **asked)
         return await self.repo.revert(request, UNDO, author, guard or Guard())
+
+    async def merge(
+        self, source: str, target: str = "main", *, author: Author = ALICE, guard: Guard | None = None, **asked: Any
+    ) -> MergeResult:
+        """Merge a ref into a branch."""
+        return await self.repo.merge(MergeRequest(source, target, **asked), JOIN, author, guard or Guard())
 
 
 def settle(path: str, take: str, value: Any = None) -> Resolution:

@@ -30,7 +30,7 @@ from asg_mcp.repo.results import AgentInfo, CommitInfo, QueryResult, StateItem
 from asg_mcp.repo.tally import GROUP_KEYS
 from asg_mcp.repo.view import View
 from asg_mcp.repo.walk import walk
-from tests.repo.stores import Made, made_store, operation
+from tests.repo.stores import BOB, Made, made_store, operation
 
 START = parse_time("2026-11-20T22:00:00Z")
 MINUTE = 60_000_000
@@ -567,3 +567,30 @@ async def test_a_ref_or_a_path_that_is_not_there_is_an_error(made: Made) -> None
     with pytest.raises(PathNotFound):
         ask(made, target="state", path=("nothing",))
     assert ask(made, path=("nothing",)).items == ()
+
+
+async def test_a_json_path_says_whose_values_are_asked_for(tmp_path: Path) -> None:
+    async with made_store(tmp_path) as made:
+        nodes = {f"node-{number}": {"status": "ready", "cpu": number} for number in range(4)}
+        await made.set("/cluster", nodes)
+        await made.set("/cluster/node-2/status", "lost", author=BOB)
+        await made.set("/cluster/node-3/cpu", 9, author=BOB)
+        await made.set("/list", [{"a": 1}, {"a": 2}], author=BOB)
+
+        def paths(jsonpath: str, **filters: Any) -> list[str]:
+            found = ask(made, target="state", jsonpath=jsonpath, **filters).items
+            return [format_path(item.path) for item in found if isinstance(item, StateItem)]
+
+        assert paths("$.cluster[?@.status=='lost']") == ["/cluster/node-2/cpu", "/cluster/node-2/status"]
+        assert paths("$.cluster[?@.status=='lost']", agent=BOB.agent) == ["/cluster/node-2/status"]
+        assert paths("$..cpu", agent=BOB.agent) == ["/cluster/node-3/cpu"]
+        assert paths("$.list[1,0]") == ["/list/0/a", "/list/1/a"]
+        assert sorted(paths("$..*")) == sorted(paths("$"))
+        assert paths("$.nothing") == []
+        first = ask(made, target="state", jsonpath="$..cpu", limit=3)
+        rest = ask(made, target="state", jsonpath="$..cpu", limit=3, cursor=first.next_cursor)
+        assert (len(first.items), len(rest.items), rest.next_cursor) == (3, 1, "")
+        with pytest.raises(InvalidArgument):
+            ask(made, jsonpath="$..cpu")
+        with pytest.raises(InvalidArgument):
+            ask(made, target="state", jsonpath="$.[")

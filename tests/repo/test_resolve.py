@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from asg_mcp.core.intents import Author
 from asg_mcp.core.times import format_time, parse_time
 from asg_mcp.errors import AmbiguousPrefix, CommitNotFound, HandleNotFound, InvalidName, RefNotFound
 from asg_mcp.repo.graph import Graph
-from asg_mcp.repo.resolve import commit_by_prefix, resolve_ref
+from asg_mcp.repo.requests import SessionRequest
+from asg_mcp.repo.resolve import clock_anomaly, commit_by_prefix, resolve_ref
 from asg_mcp.storage.base import CommitRow, RefKind
 from tests.repo.desk import open_desk
 from tests.repo.stores import ALICE, Made, made_store
@@ -76,6 +78,10 @@ async def test_a_time_names_what_the_ref_was_then(made: Made) -> None:
 
 async def test_where_clocks_went_back_the_last_event_in_log_order_counts(made: Made) -> None:
     await made.set("/a", 5, at=START + 2_500_000)
+    with made.store.reading() as reader:
+        assert clock_anomaly(reader, f"main@{format_time(START + 2_600_000)}")
+        assert not clock_anomaly(reader, f"main@{format_time(START + 2_400_000)}")
+        assert not clock_anomaly(reader, "main")
     assert found(made, f"main@{format_time(START + 2_600_000)}") == 6
     assert found(made, f"main@{format_time(START + 2_400_000)}") == 3
 
@@ -87,10 +93,31 @@ async def test_the_time_of_a_branch_counts_its_making_and_its_going(tmp_path: Pa
         made_at = format_time(parse_time((await desk.head("side")).at) + 3_600_000_000)
         assert (await desk.get("/a", f"side@{made_at}")).value == 1
         await desk.repo.delete_branch("side", ALICE)
-        with pytest.raises(RefNotFound):
+        with pytest.raises(RefNotFound, match="did not exist at"):
             await desk.get("/a", f"side@{made_at}")
         await desk.branch("side")
         assert (await desk.get("/a", f"side@{made_at}")).value == 1
+
+
+async def test_what_a_branch_held_is_told_after_it_was_dropped_too(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        await desk.branch("side")
+        await desk.set("/b", 1, ref="side")
+        then = (await desk.head("side")).at
+        await desk.repo.delete_branch("side", ALICE)
+        assert await desk.value("/b", f"side@{then}") == 1
+        with pytest.raises(RefNotFound):
+            await desk.get("/b", "side")
+
+
+async def test_what_an_agent_knew_at_a_time_is_its_branch_at_that_time(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        session = await desk.repo.open_session(SessionRequest("fixer", branch="work/fixer"), ALICE)
+        author = Author(ALICE.principal, session.agent, "", session.handle)
+        await desk.set("/belief", "the disk is full", ref=session.branch, author=author)
+        then = (await desk.head(session.branch)).at
+        await desk.set("/belief", "the disk is fine", ref=session.branch, author=author)
+        assert await desk.value("/belief", f"{session.branch}@{then}") == "the disk is full"
 
 
 async def test_a_time_needs_a_branch_or_tag(made: Made) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp import Client, MCPError
 
 from asg_mcp.core.intents import check_name
-from asg_mcp.server.mcp import INSTRUCTIONS, UNKNOWN_CLIENT, ServerOptions, build_server, client_name
+from asg_mcp.server.instructions import INSTRUCTIONS
+from asg_mcp.server.mcp import UNKNOWN_CLIENT, ServerOptions, build_server, client_name
+from asg_mcp.tools.catalogue import CATALOGUE as REAL_CATALOGUE
 from tests.server.toy_server import CATALOGUE, NO_REPOSITORY
 
 
@@ -66,6 +70,10 @@ def test_instructions_fit_what_clients_read() -> None:
     assert len(INSTRUCTIONS) < 2_048
     for word in ("intent_category", "intent_description", "expected_head", "asg_blame", "WHEN TO RECORD"):
         assert word in INSTRUCTIONS
+
+
+def test_instructions_name_every_tool_and_no_other() -> None:
+    assert set(re.findall(r"asg_[a-z_]+", INSTRUCTIONS)) == {tool.name for tool in REAL_CATALOGUE}
 
 
 @pytest.mark.parametrize(

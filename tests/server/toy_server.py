@@ -21,7 +21,15 @@ from asg_mcp.server.mcp import ServerOptions, build_server
 from asg_mcp.server.stdio import serve_stdio
 from asg_mcp.tools.registry import Effect, Tool, ToolContext
 
-NO_REPOSITORY = cast(Repository, None)
+
+class _NoRepository:
+    """What the tools of this server never look into."""
+
+    def seen_by(self, _: str) -> _NoRepository:
+        return self
+
+
+NO_REPOSITORY = cast(Repository, _NoRepository())
 BRANCH_HINT = "Branches: main, dev."
 
 

@@ -66,6 +66,9 @@ class Recorder(Repository):
     async def commit(self, *args: Any, **kwargs: Any) -> Any:
         return self._answer("commit", args, kwargs)
 
+    async def merge(self, *args: Any, **kwargs: Any) -> Any:
+        return self._answer("merge", args, kwargs)
+
     async def revert(self, *args: Any, **kwargs: Any) -> Any:
         return self._answer("revert", args, kwargs)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
 
-from asg_mcp.core.intents import Author
+from asg_mcp.core.intents import Author, Category
+from asg_mcp.core.limits import REPLY_BYTES_MAX
 from asg_mcp.core.operations import ABSENT
 from asg_mcp.errors import HandleNotFound
 from asg_mcp.repo import results as r
-from tests.tools.recorder import AT, HEAD, PARENT, called
+from asg_mcp.repo.repository import Guard, MergeRequest, Resolution
+from tests.tools.recorder import AT, HEAD, PARENT, ROOT, called, commit_info
 
 ME = Author("ana", "probe", "probe/1.0")
 MAIN = r.RefInfo("main", "branch", HEAD, AT, "planner", "Begin")
@@ -79,3 +83,74 @@ async def test_diff_leaves_an_absent_side_out_and_tells_a_stored_null() -> None:
         "next_cursor": "",
     }
     assert type(reply["changes"][2]["new"]) is float
+
+
+MERGED = r.MergeResult(
+    ref="main",
+    merged=True,
+    commit=HEAD,
+    parent=PARENT,
+    source=HEAD,
+    bases=(PARENT,),
+    changed=2,
+    changes=(),
+    conflicts=(),
+    object=ROOT,
+)
+
+
+async def test_merge_hands_over_sides_strategy_resolutions_intent_and_guard() -> None:
+    given = {
+        "source": "dev",
+        "target": "release",
+        "strategy": "theirs",
+        "resolutions": [{"path": "/a", "take": "value", "value": None}, {"path": "/b", "take": "ours"}],
+        "intent_description": "Ship it",
+        "reasoning": "It is done",
+        "expected_head": "abcdef",
+        "request_id": "r",
+        "provenance": {"agent": "releaser"},
+    }
+    recorder, reply = await called("asg_merge", given, merge=MERGED)
+    [((request, intent, author, guard), _)] = recorder.calls
+    assert request == MergeRequest(
+        "dev", "release", "theirs", (Resolution(("a",), "value", None), Resolution(("b",), "ours"))
+    )
+    assert (intent.category, intent.description, intent.reasoning) == (Category.MERGE, "Ship it", "It is done")
+    assert (author.agent, guard) == ("releaser", Guard("abcdef", "", "r"))
+    assert reply == {
+        "ref": "main",
+        "merged": True,
+        "commit": HEAD.short,
+        "parent": PARENT.short,
+        "object": ROOT.short,
+        "changed": 2,
+        "conflicts": [],
+        "rebased": False,
+    }
+
+
+async def test_merge_goes_into_main_by_itself_and_tells_what_was_there_already() -> None:
+    answer = replace(MERGED, already=True, changed=0, replayed=True)
+    recorder, reply = await called("asg_merge", {"source": "dev", "intent_description": "Join"}, merge=answer)
+    assert recorder.calls[0][0][0] == MergeRequest("dev")
+    assert (reply["already"], reply["replayed"], reply["changed"]) == (True, True, 0)
+
+
+async def test_conflicts_of_a_merge_tell_every_side_and_who_changed_it() -> None:
+    conflict = r.Conflict(("a",), 1, None, ABSENT, "scalar", ours_by=commit_info())
+    answer = replace(MERGED, merged=False, commit=None, object=None, changed=0, conflicts=(conflict,))
+    _, reply = await called("asg_merge", {"source": "dev", "intent_description": "Join"}, merge=answer)
+    assert (reply["merged"], "commit" in reply) == (False, False)
+    told = {"commit": HEAD.short, "agent": "night-watch", "description": "Take node-3 out of rotation", "at": AT}
+    assert reply["conflicts"] == [{"path": "/a", "rule": "scalar", "base": 1, "ours": None, "ours_by": told}]
+
+
+async def test_a_long_preview_of_a_merge_says_how_much_it_left_out() -> None:
+    changes = tuple(r.Change("add", ("a", str(number)), ABSENT, "x" * 200) for number in range(400))
+    answer = replace(MERGED, merged=False, commit=None, object=None, changed=1_000, changes=changes)
+    arguments = {"source": "dev", "intent_description": "Join", "preview": True}
+    _, reply = await called("asg_merge", arguments, merge=answer)
+    assert 0 < len(reply["changes"]) < 400
+    assert reply["omitted"] == {"changes": 1_000 - len(reply["changes"])}
+    assert len(to_json(reply)) <= REPLY_BYTES_MAX

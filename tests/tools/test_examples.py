@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from asg_mcp.schemas.base import json_schema
-from asg_mcp.tools.examples import STORY, filled, mismatches
+from asg_mcp.tools.examples import filled, mismatches
+from asg_mcp.tools.story import STORY
 from tests.schemas.validation import faults
 from tests.tools.recorder import BY_NAME
 

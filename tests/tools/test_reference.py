@@ -10,8 +10,8 @@ from mcp import Client
 
 from asg_mcp.server.mcp import ServerOptions, build_server
 from asg_mcp.tools.catalogue import CATALOGUE
-from asg_mcp.tools.examples import STORY
 from asg_mcp.tools.reference import contract, reference, write
+from asg_mcp.tools.story import STORY
 from tests.tools.recorder import Recorder
 
 REPOSITORY = Path(__file__).resolve().parents[2]

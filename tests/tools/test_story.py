@@ -9,8 +9,9 @@ from asg_mcp.app import open_repository
 from asg_mcp.schemas.base import json_schema
 from asg_mcp.server.dispatch import Dispatcher
 from asg_mcp.tools.catalogue import CATALOGUE
-from asg_mcp.tools.examples import STORY, filled, mismatches
+from asg_mcp.tools.examples import filled, mismatches
 from asg_mcp.tools.registry import ToolContext
+from asg_mcp.tools.story import STORY
 from tests.schemas.validation import faults
 from tests.tools.recorder import BY_NAME, CALLER
 

@@ -1,0 +1,292 @@
+"""Epochs: commits grouped by their root intents or by time, until a seal fixes them for ever.
+
+    EPOCH_OPENED   which work: description, root intents, the last commit before it
+    EPOCH_SEALED   what it came to: summary, number and root of the members, the size of the log with this event
+    EPOCH_SIGNED   the checkpoints of the log at the opening and at that size, signed: the second covers the seal, so
+                   it can only follow it
+
+Nothing about an epoch comes after its seal but its signature. Commits carry no mark of
+an epoch: they are members by what they serve and when they were made, so whoever has
+the log's events can tell the members again, and writing never waits for an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from asg_mcp.core.events import EventKind
+from asg_mcp.core.intents import Author, Category, Intent, check_name
+from asg_mcp.core.limits import EPOCH_ROOTS_MAX, NEAREST_MAX, REASONING_BYTES_MAX
+from asg_mcp.core.notes import Note, VerifierKey, parse_checkpoint
+from asg_mcp.core.refs import check_ref_name
+from asg_mcp.core.times import format_time, parse_time
+from asg_mcp.core.values import checked
+from asg_mcp.errors import Conflict, InvalidArgument, InvalidName, LimitExceeded, NotFound, RefExists
+from asg_mcp.repo.branches import DEFAULT_BRANCH, EPOCH_TAGS
+from asg_mcp.repo.guards import fingerprint, recall, remember
+from asg_mcp.repo.ledger import log_event
+from asg_mcp.repo.lineage import Lineage, whole_id
+from asg_mcp.repo.permits import open_session_record
+from asg_mcp.repo.requests import EpochRequest
+from asg_mcp.repo.results import EpochInfo
+from asg_mcp.storage.base import Reader, Record, RecordKind, Ref, RefKind, Writer
+
+OPEN, SEALED = "open", "sealed"
+_PAGE = 500
+_SHOWN_AS_KEPT = ("summary", "tag", "size", "members", "root", "opening", "checkpoint", "key")
+
+
+def open_epoch(writer: Writer, request: EpochRequest, author: Author, request_id: str) -> Record:
+    """Open an epoch that a checked request asks for. The same one again is answered as opened.
+
+    Raises InvalidArgument for a time to come, Conflict when the id is taken by an epoch
+    of other arguments, RefExists when it is by a tag, and RequestReused.
+    """
+    asked = fingerprint("create_epoch", request) if request_id else b""
+    known = recall(writer, author.principal, request_id, asked)
+    _check_session(writer, author)
+    record = writer.record(RecordKind.EPOCH, request.epoch)
+    if known is not None and record is not None:
+        return record
+    told = {
+        "description": request.description,
+        "root_intents": list(request.root_intents),
+        "since": request.since,
+        "tags": list(request.tags),
+    }
+    if record is None:
+        _check_tag_free(writer, request.epoch)
+        body = {
+            **told,
+            "roots": _roots(writer, request.root_intents),
+            "after": _last_before(writer, request.since),
+            "principal": author.principal,
+            "agent": author.agent,
+            "opened_at": writer.now(),
+            "state": OPEN,
+        }
+        log_event(writer, EventKind.EPOCH_OPENED, author, subject=request.epoch, body=body)
+        record = writer.record(RecordKind.EPOCH, request.epoch)
+        assert record is not None, "BUG: the event made it"
+    elif any(record.data[name] != said for name, said in told.items()):
+        raise Conflict(
+            f"There is an epoch {request.epoch} already, opened with other arguments",
+            hint="Choose another id, or go on with that epoch: its commits join by themselves.",
+            epoch=request.epoch,
+            state=record.data["state"],
+        )
+    remember(writer, author.principal, request_id, asked, [request.epoch])
+    return record
+
+
+def seal_epoch(
+    writer: Writer, epoch: str, summary: str, author: Author, request_id: str, lineage: Lineage | None
+) -> Record:
+    """Fix the members of an epoch, tag the head of the default branch, and log the seal. Once sealed, it is answered.
+
+    `lineage` is what `lineage_of` found on an earlier reader; only the commits since are looked at here. Raises
+    NotFound, Conflict when it was sealed with another summary, RefExists when its tag's name is taken, RequestReused.
+    """
+    check_summary(summary)
+    asked = fingerprint("seal_epoch", epoch, summary) if request_id else b""
+    known = recall(writer, author.principal, request_id, asked)
+    _check_session(writer, author)
+    record = epoch_record(writer, epoch)
+    if record.data["state"] == OPEN:
+        lineage = lineage or _lineage(writer, record)
+        lineage.advance(writer, writer.last_seq())
+        tag = _make_tag(writer, epoch, author)
+        body = {
+            "state": SEALED,
+            "summary": summary,
+            "sealed_at": writer.now(),
+            "commits": len(lineage.members),
+            "members": lineage.root().hex(),
+            "last": writer.commit(writer.last_seq()).id.hex(),
+            "tag": tag.name,
+            "size": writer.events_count() + 1,
+        }
+        log_event(writer, EventKind.EPOCH_SEALED, author, subject=epoch, body=body)
+        record = epoch_record(writer, epoch)
+    elif record.data["summary"] != summary:
+        raise Conflict(
+            f"Epoch {epoch} was sealed already, with another summary",
+            hint="A seal is for ever. Repeat its own summary to have the answer again; new work needs a new epoch.",
+            epoch=epoch,
+            sealed_at=format_time(record.data["sealed_at"]),
+        )
+    if known is None:
+        remember(writer, author.principal, request_id, asked, [epoch])
+    return record
+
+
+def sign_epoch(writer: Writer, epoch: str, opening: Note, sealing: Note, key: VerifierKey, author: Author) -> Record:
+    """Keep the signed checkpoints of a sealed epoch, at its opening and at its seal; the first that are kept stay."""
+    record = epoch_record(writer, epoch)
+    assert record.data["state"] == SEALED, "BUG: a seal is signed when it is durable"
+    if "checkpoint" in record.data:
+        return record
+    root = parse_checkpoint(sealing.text).root
+    body = {"root": root.hex(), "opening": str(opening), "checkpoint": str(sealing), "key": str(key)}
+    log_event(writer, EventKind.EPOCH_SIGNED, author, subject=epoch, body=body)
+    return epoch_record(writer, epoch)
+
+
+def epoch_record(reader: Reader, epoch: str) -> Record:
+    """The record of an epoch. Raises NotFound, with the nearest there are."""
+    record = reader.record(RecordKind.EPOCH, epoch)
+    if record is None:
+        names = [other.key for other in epoch_records(reader)]
+        nearest = get_close_matches(epoch, names, n=NEAREST_MAX, cutoff=0.5) or names[:NEAREST_MAX]
+        raise NotFound(
+            f"There is no epoch {epoch!r}",
+            hint="asg_create_epoch makes one; asg_query with target epochs lists them.",
+            epoch=epoch,
+            nearest=nearest,
+        )
+    return record
+
+
+def epoch_records(reader: Reader) -> Iterator[Record]:
+    """All epochs, the newest first."""
+    before = reader.events_count()
+    while page := reader.records(RecordKind.EPOCH, before, _PAGE):
+        yield from page
+        before = page[-1].opened
+
+
+def lineage_of(reader: Reader, record: Record) -> Lineage:
+    """The members of an epoch: those of a sealed one, or those so far."""
+    lineage = _lineage(reader, record)
+    sealed = record.data["state"] == SEALED
+    lineage.advance(reader, _seq_of(reader, record.data["last"]) if sealed else reader.last_seq())
+    return lineage
+
+
+def epoch_info(reader: Reader, record: Record) -> EpochInfo:
+    """An epoch as it is shown. Where there are root intents, members so far and what follows a seal are counted now."""
+    data = record.data
+    sealed = data["state"] == SEALED
+    return EpochInfo(
+        epoch=record.key,
+        state=data["state"],
+        description=data["description"],
+        root_intents=tuple(data["root_intents"]),
+        since=data["since"],
+        tags=tuple(data["tags"]),
+        principal=data["principal"],
+        agent=data["agent"],
+        opened_at=format_time(data["opened_at"]),
+        opened=record.opened,
+        commits=data["commits"] if sealed else _members_so_far(reader, record),
+        follows=_follows(reader, record) if sealed else 0,
+        sealed_at=format_time(data["sealed_at"]) if sealed else "",
+        **{name: data[name] for name in _SHOWN_AS_KEPT if name in data},
+    )
+
+
+def checked_request(request: EpochRequest) -> None:
+    """Raise InvalidName, InvalidArgument or LimitExceeded unless an epoch may be asked for like this."""
+    if "/" in request.epoch:
+        raise InvalidName(f"The epoch id {request.epoch!r} has a /", hint="Use - or . between its parts.")
+    check_ref_name(request.epoch)
+    check_ref_name(EPOCH_TAGS + request.epoch)
+    Intent(Category.CUSTOM, request.description, tags=request.tags)  # the same rules as those of any commit
+    if len(request.root_intents) > EPOCH_ROOTS_MAX:
+        raise LimitExceeded(
+            f"There are {len(request.root_intents)} root intents; at most {EPOCH_ROOTS_MAX}",
+            hint="Name an intent that is an ancestor of several.",
+            limit="EPOCH_ROOTS_MAX",
+            max=EPOCH_ROOTS_MAX,
+        )
+    for root in request.root_intents:
+        check_name(root, "root intent")
+    if request.since:
+        parse_time(request.since)
+
+
+def _check_session(writer: Writer, author: Author) -> None:
+    """Raise HandleNotFound unless the author's session, if it has one, is open."""
+    if author.session:
+        open_session_record(writer, author.session, author.principal, writer.now())
+
+
+def check_summary(summary: str) -> None:
+    """Raise InvalidArgument, InvalidValue or LimitExceeded unless an epoch may be sealed with this summary."""
+    checked(summary)
+    if not summary.strip():
+        raise InvalidArgument("The summary is empty", hint="Say in a few sentences what the epoch came to.")
+    if len(summary.encode()) > REASONING_BYTES_MAX:
+        raise LimitExceeded(
+            f"The summary has {len(summary.encode())} bytes; at most {REASONING_BYTES_MAX}",
+            hint="Shorten it; long material can be stored as a value.",
+            limit="REASONING_BYTES_MAX",
+            max=REASONING_BYTES_MAX,
+        )
+
+
+def _roots(writer: Writer, given: tuple[str, ...]) -> list[str]:
+    """The names of the root intents; what begins the id of one commit stands for that commit too."""
+    below = writer.last_seq() + 1
+    return sorted({name for root in given for name in (root, whole_id(writer, root, below)) if name})
+
+
+def _last_before(writer: Writer, since: str) -> str:
+    """The id of the last commit that does not belong to an epoch opened now; "" where all do."""
+    last = writer.last_seq()
+    if since:
+        if parse_time(since) > writer.now():
+            raise InvalidArgument(
+                f"since is {since}, which is to come", hint="Leave since out: commits join from now on."
+            )
+        first, newest = writer.seqs_between(parse_time(since), None)
+        last = first - 1 if newest else last
+    return writer.commit(last).id.hex() if last else ""
+
+
+def _lineage(reader: Reader, record: Record) -> Lineage:
+    return Lineage(record.data["roots"], _seq_of(reader, record.data["after"]))
+
+
+def _seq_of(reader: Reader, commit: str) -> int:
+    if not commit:
+        return 0
+    [seq] = reader.commit_seqs(commit, 2)
+    return seq
+
+
+def _members_so_far(reader: Reader, record: Record) -> int:
+    if not record.data["roots"]:
+        return reader.last_seq() - _seq_of(reader, record.data["after"])
+    return len(lineage_of(reader, record).members)
+
+
+def _follows(reader: Reader, record: Record) -> int:
+    """How many commits that were made after the seal serve the same root intents."""
+    if not record.data["roots"]:
+        return 0
+    lineage = Lineage(record.data["roots"], _seq_of(reader, record.data["last"]))
+    lineage.advance(reader, reader.last_seq())
+    return len(lineage.members)
+
+
+def _make_tag(writer: Writer, epoch: str, author: Author) -> Ref:
+    head = writer.ref(DEFAULT_BRANCH)
+    assert head is not None, "BUG: the default branch cannot be deleted"
+    _check_tag_free(writer, epoch)
+    tag = Ref(EPOCH_TAGS + epoch, RefKind.TAG, head.seq)
+    writer.swap_ref(None, tag)
+    log_event(writer, EventKind.REF_CREATED, author, new=tag)
+    return tag
+
+
+def _check_tag_free(writer: Writer, epoch: str) -> None:
+    name = EPOCH_TAGS + epoch
+    found = writer.ref(name)
+    if found is not None:
+        raise RefExists(
+            f"The seal makes the tag {name}, and there is a {found.kind.label} of that name",
+            hint="Delete that branch." if found.kind is RefKind.BRANCH else "Open an epoch with another id.",
+            ref=name,
+        )

@@ -1,0 +1,188 @@
+"""Conflicts as data and how the caller settles them: what merge, revert and commit_spec share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from asg_mcp.core.diff import Delta, deltas, element_deltas
+from asg_mcp.core.edits import apply_operation
+from asg_mcp.core.merge import Clash, Merged
+from asg_mcp.core.nodes import LIST
+from asg_mcp.core.operations import ABSENT, Absent, Op, Operation
+from asg_mcp.core.paths import Tokens, format_path, is_within
+from asg_mcp.core.state import Gap, Spot, State
+from asg_mcp.core.values import JsonValue, checked, equal
+from asg_mcp.errors import InvalidArgument, LimitExceeded
+from asg_mcp.repo.history import find_deletion
+from asg_mcp.repo.requests import Resolution
+from asg_mcp.repo.results import CommitInfo, Conflict
+from asg_mcp.repo.transaction import checked_operations
+from asg_mcp.repo.view import View
+from asg_mcp.storage.base import CommitRow
+
+TAKES = ("ours", "theirs", "base", "value")
+CHANGES_SHOWN_MAX = 500
+"""Changes that a preview hands out; it counts them all."""
+CONFLICTS_BLAMED_MAX = 100
+"""Conflicts of one answer that name who changed either side: a reply has no room for more."""
+
+
+def check_resolutions(resolutions: Sequence[Resolution]) -> None:
+    """Raise InvalidArgument for a resolution that takes no side, and what any write of the values would raise."""
+    for resolution in resolutions:
+        if resolution.take not in TAKES:
+            raise InvalidArgument(
+                f"{resolution.take!r} is no way to settle a conflict", hint=f"Take one of {', '.join(TAKES)}."
+            )
+    checked_operations([Operation(Op.SET, item.path, item.value) for item in resolutions if item.take == "value"])
+
+
+class Settling:
+    """A state while it is merged into, and where somebody has to choose.
+
+    `otherwise` is the side (ours, theirs, base) that settles what no resolution names; "" leaves it open.
+    """
+
+    def __init__(self, state: State, resolutions: Sequence[Resolution], otherwise: str = "") -> None:
+        self.state = state
+        self._open: dict[Tokens, Conflict] = {}
+        self._fixed: set[Tokens] = set()
+        """Conflicts that were settled by a value or by the base: a further merge has no say in them."""
+        self._resolutions = resolutions
+        self._used: set[Tokens] = set()
+        self._otherwise = otherwise
+
+    def bring(self, base: State, theirs: State, merged: Merged) -> None:
+        """Do what a merge found, given the two other states that it compared."""
+        for operation in merged.operations:
+            if not self._decided(operation.path):
+                self.apply(operation)
+        for clash in merged.clashes:
+            if not self._decided(clash.tokens):
+                self._settle(clash, base, theirs)
+
+    def apply(self, operation: Operation) -> None:
+        """Do one operation. What it changes has no origin: the commit does it again."""
+        self.state = apply_operation(self.state, operation, 0).state
+
+    def reopen(self, path: Tokens, theirs: JsonValue | Absent) -> None:
+        """An open conflict is with another value of theirs now."""
+        self._open[path] = replace(self._open[path], theirs=theirs)
+
+    @property
+    def open_paths(self) -> list[Tokens]:
+        """Where somebody has to choose, as far as is known."""
+        return [*self._open]
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """Where somebody has to choose: what is the same on both sides in the end is left out."""
+        return tuple(conflict for conflict in self._open.values() if not _same(conflict.ours, conflict.theirs))
+
+    def check_used(self) -> None:
+        """Raise InvalidArgument for a resolution that settled nothing: a mistyped path must not pass."""
+        for resolution in self._resolutions:
+            if resolution.path not in self._used:
+                raise InvalidArgument(
+                    f"There is no conflict at {format_path(resolution.path)}",
+                    hint="Call with preview to see the conflicts that there are.",
+                    path=format_path(resolution.path),
+                )
+
+    def _decided(self, path: Tokens) -> bool:
+        return path in self._open or path in self._fixed
+
+    def _settle(self, clash: Clash, base: State, theirs: State) -> None:
+        # A value is one place's; the sides can be taken for all conflicts below a path at once.
+        found = [
+            item
+            for item in self._resolutions
+            if item.path == clash.tokens or (item.take != "value" and is_within(clash.tokens, item.path))
+        ]
+        if found:
+            resolution = max(found, key=_depth)
+            self._used.add(resolution.path)
+        elif self._otherwise:
+            resolution = Resolution(clash.tokens, self._otherwise)
+        else:
+            sides = [side_at(state, clash.tokens) for state in (base, self.state, theirs)]
+            self._open[clash.tokens] = Conflict(clash.tokens, sides[0], sides[1], sides[2], clash.rule)
+            return
+        if resolution.take == "ours":
+            return
+        if resolution.take != "theirs":
+            self._fixed.add(clash.tokens)
+        value: JsonValue | Absent
+        if resolution.take == "value":
+            value = checked(resolution.value, depth=len(clash.tokens))
+        else:
+            value = side_at({"base": base, "theirs": theirs}[resolution.take], clash.tokens)
+        if not isinstance(value, Absent):
+            self.apply(Operation(Op.SET, clash.tokens, value))
+        elif isinstance(self.state.locate(clash.tokens), Spot):
+            self.apply(Operation(Op.DELETE, clash.tokens))
+
+
+def _same(left: JsonValue | Absent, right: JsonValue | Absent) -> bool:
+    if isinstance(left, Absent) or isinstance(right, Absent):
+        return left is right
+    return equal(left, right)
+
+
+def _depth(resolution: Resolution) -> int:
+    return len(resolution.path)
+
+
+def side_at(state: State, path: Tokens) -> JsonValue | Absent:
+    """The value at a path of one side; ABSENT where nothing is."""
+    place = state.locate(path)
+    return ABSENT if isinstance(place, Gap) else state.value(place)
+
+
+def net(before: State, after: State) -> list[Operation]:
+    """Operations that turn one state into the other, each as deep as it can be."""
+    out: list[Operation] = []
+    for delta in deltas(before, after):
+        out += _net(before, after, delta)
+    return out
+
+
+def _net(before: State, after: State, delta: Delta) -> list[Operation]:
+    old, new = delta.old, delta.new
+    if new is None:
+        return [Operation(Op.DELETE, delta.tokens)]
+    if old is not None and old.entry.kind == new.entry.kind == LIST and old.entry.origin == new.entry.origin:
+        # As many elements, in the same order: those that differ, unless they are the most of them.
+        inner = [
+            operation for item in element_deltas(before, after, old, new) for operation in _net(before, after, item)
+        ]
+        if len(inner) * 2 < new.end - new.rank:
+            return inner
+    return [Operation(Op.SET, delta.tokens, after.value(new))]
+
+
+def named(
+    view: View, conflicts: Iterable[Conflict], ours: CommitRow | None, theirs: CommitRow | None
+) -> tuple[Conflict, ...]:
+    """The conflicts with who last changed the path on either side, where that side is a commit."""
+    out: list[Conflict] = []
+    for conflict in conflicts:
+        if len(out) < CONFLICTS_BLAMED_MAX:
+            by = [None if row is None else _changed_by(view, row, conflict.path) for row in (ours, theirs)]
+            conflict = replace(conflict, ours_by=by[0], theirs_by=by[1])
+        out.append(conflict)
+    return tuple(out)
+
+
+def _changed_by(view: View, row: CommitRow, path: Tokens) -> CommitInfo | None:
+    """Who last changed a path, or deleted it; None where it never was, or where that takes too long to find."""
+    state = view.state(row)
+    place = state.locate(path)
+    if isinstance(place, Spot):
+        return view.info(state.tree.newest(place.rank, place.end))
+    try:
+        seq = find_deletion(view, row, state, place)
+    except LimitExceeded:
+        return None
+    return None if seq is None else view.info(seq)

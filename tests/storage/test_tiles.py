@@ -1,0 +1,91 @@
+"""The writer keeps the tiles of the log as it grows, in the transaction that makes each complete."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from asg_mcp.core.events import EventKind
+from asg_mcp.core.merkle import complete_root, leaf_hash, root_of_leaves
+from asg_mcp.repo.ledger import log_event
+from asg_mcp.repo.logtree import TileReplay, check_tiles, leaf_at, log_root, missing_tiles
+from asg_mcp.storage.base import Writer
+from asg_mcp.storage.sqlite import open_store
+from tests.repo.stores import ALICE, made_store
+
+
+def append(count: int, writer: Writer) -> None:
+    """So many events in one transaction."""
+    for number in range(count):
+        log_event(writer, EventKind.REF_DELETED, ALICE, subject=f"s{number}")
+
+
+@pytest.mark.parametrize("sizes", [[254], [255], [254, 1, 3, 300], [700, 68], [1_100]])
+async def test_each_tile_is_kept_however_events_fall_into_transactions(tmp_path: Path, sizes: list[int]) -> None:
+    async with made_store(tmp_path) as made:
+        for size in sizes:
+            await made.store.write(partial(append, size))
+        with made.store.reading() as reader:
+            assert not list(missing_tiles(reader))
+            assert check_tiles(reader) is None
+            count = reader.events_count()
+            assert (reader.tile(8, 0) is None) is (count < 256)
+            assert log_root(reader, count) == root_of_leaves([leaf_at(reader, index) for index in range(count)])
+
+
+async def test_transactions_of_one_batch_make_their_tiles_together(tmp_path: Path) -> None:
+    async with made_store(tmp_path) as made:
+        async with anyio.create_task_group() as group:
+            for _ in range(60):
+                group.start_soon(made.store.write, partial(append, 9))
+        with made.store.reading() as reader:
+            assert not list(missing_tiles(reader))
+            assert check_tiles(reader) is None
+
+
+async def test_a_refused_transaction_leaves_no_tile(tmp_path: Path) -> None:
+    def refuse(writer: Writer) -> None:
+        append(600, writer)
+        raise KeyError("refused")
+
+    async with made_store(tmp_path) as made:
+        with pytest.raises(KeyError):
+            await made.store.write(refuse)
+        with made.store.reading() as reader:
+            assert reader.tile(8, 0) is None
+        await made.store.write(partial(append, 600))
+        with made.store.reading() as reader:
+            assert check_tiles(reader) is None
+            assert not list(missing_tiles(reader))
+
+
+async def test_a_tile_of_tiles_is_kept_too(tmp_path: Path) -> None:
+    async with made_store(tmp_path):
+        pass
+    path, replay = tmp_path / "state.db", TileReplay()
+    with closing(sqlite3.connect(path)) as database, database:
+        [(first,)] = database.execute("SELECT leaf FROM events")
+        leaves = [first] + [leaf_hash(b"%d" % number) for number in range(1, 65_300)]
+        database.executemany(
+            "INSERT INTO events (id, kind, ref, ref_kind, leaf) VALUES (?, 1, 1, 0, ?)", list(enumerate(leaves))[1:]
+        )
+        tiles = [tile for leaf in leaves for tile in replay.add(leaf)]
+        database.executemany("INSERT INTO tiles (level, place, digest) VALUES (?, ?, ?)", tiles)
+    store = await open_store(path)
+    try:
+        await store.write(partial(append, 230))
+        await store.write(partial(append, 30))
+        with store.reading() as reader:
+            leaves += [leaf_at(reader, index) for index in range(65_300, 65_536)]
+            assert reader.tile(16, 0) == complete_root(leaves)
+            assert [reader.tile(8, index) for index in (254, 255)] == [
+                complete_root(leaves[65_024:65_280]),
+                complete_root(leaves[65_280:]),
+            ]
+    finally:
+        await store.close()
