@@ -53,7 +53,8 @@ def _matching(view: View, tree: _Tree, query: Query, head: int) -> Iterator[Inte
     browsing = query == Query(
         target=query.target, ref=query.ref, order_by=query.order_by, limit=query.limit, cursor=query.cursor
     )
-    scan = Scan(view.reader, view.graph, CommitFilter(view.reader, view.hasher, query), head, everywhere=not query.ref)
+    chosen = CommitFilter(view.reader, view.hasher, query)
+    scan = Scan(view.reader, view.graph, chosen, head, everywhere=not query.ref, principal=view.principal)
     commits = (tree.of_commit(info) for info in scan.all() if not (browsing and info.parent_intent))
     sessions = (
         tree.of_session(record)
@@ -69,7 +70,9 @@ def _matching(view: View, tree: _Tree, query: Query, head: int) -> Iterator[Inte
 
 def _session_matches(view: View, query: Query, record: Record) -> bool:
     data = record.data
-    if query.category or query.tags or query.pattern or query.path or query.jsonpath or query.client not in ("", data["client"]):
+    if query.category or query.tags or query.pattern or query.path or query.jsonpath:
+        return False
+    if query.client not in ("", data["client"]):
         return False
     if query.confidence_min is not None or query.confidence_max is not None:
         return False

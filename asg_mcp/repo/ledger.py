@@ -116,6 +116,24 @@ def event_time(reader: Reader, index: int) -> int:
     return reader.commit(event.new).at
 
 
+def ref_of_commit(reader: Reader, seq: int) -> str:
+    """The name of the ref that a commit was made on. O(log n): commits and their events are in one order."""
+    low, high = 0, reader.events_count()
+    while low < high:
+        middle = place = (low + high) // 2
+        row = reader.event(place)
+        while row is not None and EVENT_KINDS[row.kind] not in (EventKind.COMMIT, EventKind.STORE_CREATED):
+            place += 1  # an event of another kind brought no commit
+            row = reader.event(place) if place < high else None
+        if row is not None and row.new == seq:
+            return row.ref
+        if row is not None and row.new is not None and row.new < seq:
+            low = place + 1
+        else:
+            high = middle
+    return ""
+
+
 def event_body(row: EventRow) -> dict[str, Any]:
     """What an event says of its subject; {} where it says nothing, or where it was erased."""
     held = row.data[7] if row.data is not None and len(row.data) > 5 else None

@@ -43,10 +43,13 @@ def check_request(request: MergeRequest) -> None:
         )
     for resolution in request.resolutions:
         root = resolution.path[0] if resolution.path else ""
-        if resolution.take == "value" and root in KEPT_ROOTS:
+        # The base of a migration is the version before it, which neither side has any more.
+        unfit = ("value", "base") if root == "_meta" else ("value",)
+        if resolution.take in unfit and root in KEPT_ROOTS:
             raise Forbidden(
-                f"{format_path(resolution.path)} takes no new value by a merge: /{root} is kept for {KEPT_ROOTS[root]}",
-                hint="Take ours, theirs or base there.",
+                f"{format_path(resolution.path)} takes no {resolution.take} by a merge:"
+                f" /{root} is kept for {KEPT_ROOTS[root]}",
+                hint="Take ours or theirs there.",
                 path=format_path(resolution.path),
             )
     check_resolutions(request.resolutions)

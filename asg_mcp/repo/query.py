@@ -42,7 +42,8 @@ def run_query(view: View, query: Query) -> QueryResult:
     start = position[0] if position else None
     if query.target == "state":
         return _over_state(view.reader, view.hasher, query, asked, head, start)
-    scan = Scan(view.reader, view.graph, CommitFilter(view.reader, view.hasher, query), head, everywhere=not query.ref)
+    chosen = CommitFilter(view.reader, view.hasher, query)
+    scan = Scan(view.reader, view.graph, chosen, head, everywhere=not query.ref, principal=view.principal)
     if query.group_by or query.target == "agents" or query.order_by == "confidence":
         ordered = _ordered(query, scan.all())
         return _page(query, asked, head, start or 0, ordered, scan.examined)

@@ -15,7 +15,8 @@ from asg_mcp.core.times import parse_time
 from asg_mcp.core.tree import Tree
 from asg_mcp.errors import AmbiguousPrefix, CommitNotFound, HandleNotFound, RefNotFound
 from asg_mcp.repo.graph import Graph
-from asg_mcp.repo.ledger import event_time
+from asg_mcp.repo.ledger import event_time, ref_of_commit
+from asg_mcp.repo.records import author_of
 from asg_mcp.storage.base import CommitRow, Reader, Record, RecordKind, RefKind, TermKind
 
 SPECULATION_PREFIX = "spec:"
@@ -33,7 +34,7 @@ def resolve_ref(reader: Reader, graph: Graph, text: str, principal: str = "") ->
     if revision.kind == "spec":
         speculation_record(reader, revision.name, principal)
         revision = replace(revision, name=SPECULATION_PREFIX + revision.name)
-    seq = _base(reader, revision)
+    seq = _base(reader, revision, principal)
     if revision.back:
         before = graph.ancestor(reader, seq, revision.back)
         if before is None:
@@ -44,7 +45,7 @@ def resolve_ref(reader: Reader, graph: Graph, text: str, principal: str = "") ->
     return reader.commit(seq)
 
 
-def _base(reader: Reader, revision: Revision) -> int:
+def _base(reader: Reader, revision: Revision, principal: str) -> int:
     ref = reader.ref(revision.name)
     # What a branch pointed at is known when it has been dropped since, too.
     if revision.at is not None and (ref or reader.find((TermKind.REF, revision.name), reader.events_count(), 1)):
@@ -57,6 +58,11 @@ def _base(reader: Reader, revision: Revision) -> int:
             hint="Open another with asg_speculate; asg_query with target speculations tells what became of it.",
         )
     seq = commit_by_prefix(reader, revision.name)
+    if is_hidden(reader, reader.commit(seq), principal):
+        raise CommitNotFound(
+            f"No branch, tag or commit is called {revision.name}",
+            hint="asg_log lists commits, asg_list_branches names.",
+        )
     if revision.at is not None:
         raise RefNotFound(
             f"{revision.name} is a commit, and @TIME asks what a branch or tag pointed at",
@@ -108,6 +114,17 @@ def _events(reader: Reader, name: str) -> Iterator[int]:
         if len(indexes) < _EVENTS_PAGE:
             return
         before = indexes[-1]
+
+
+def is_hidden(reader: Reader, row: CommitRow, principal: str) -> bool:
+    """Whether a commit was tried in another principal's speculation, which nobody else sees."""
+    if not principal or author_of(reader, row).principal == principal:
+        return False
+    ref = ref_of_commit(reader, row.seq)
+    if not ref.startswith(SPECULATION_PREFIX):
+        return False
+    record = reader.record(RecordKind.SPECULATION, ref.removeprefix(SPECULATION_PREFIX))
+    return record is None or record.data["principal"] != principal
 
 
 def speculation_record(reader: Reader, handle: str, principal: str) -> Record:

@@ -17,7 +17,7 @@ from asg_mcp.repo.filters import CommitFilter
 from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.patterns import compile_pattern
 from asg_mcp.repo.requests import Query
-from asg_mcp.repo.resolve import state_at
+from asg_mcp.repo.resolve import is_hidden, state_at
 from asg_mcp.repo.results import CommitInfo, StateItem
 from asg_mcp.repo.search import selected
 from asg_mcp.repo.streams import intersection
@@ -37,6 +37,8 @@ class Scan:
     examined: int = 0
     stopped_at: int | None = None
     """The number to go on from, when the limit of commits was reached."""
+    principal: str = ""
+    """Who looks: what others tried in their speculations is passed over."""
 
     def matches(self, start: int | None = None, *, rising: bool = False) -> Iterator[CommitInfo]:
         """From `start` on, until there are no more or SCAN_COMMITS_MAX were examined."""
@@ -51,8 +53,9 @@ class Scan:
                 self.stopped_at = seq
                 return
             self.examined += 1
-            info = self.filter.match(self.reader.commit(seq))
-            if info is not None:
+            row = self.reader.commit(seq)
+            info = self.filter.match(row)
+            if info is not None and not (self.everywhere and is_hidden(self.reader, row, self.principal)):
                 yield info
 
     def all(self) -> Iterator[CommitInfo]:

@@ -44,7 +44,7 @@ class Problem:
     """The first thing that is not as it should be."""
 
     kind: str
-    """database, commit, node, value, index, event, ref, record, epoch or reply; where reading failed, its error's code"""
+    """database, commit, node, value, index, event, ref, record, epoch or reply; the code where reading failed"""
     what: str
     message: str
 

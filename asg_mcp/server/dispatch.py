@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -21,6 +21,7 @@ from asg_mcp.core.values import JsonValue
 from asg_mcp.errors import AsgError, InvalidArgument, InvalidValue, LimitExceeded
 from asg_mcp.schemas.base import Wire
 from asg_mcp.server.arguments import NOT_UNICODE_HINT, ArgumentRules, nearest, shown
+from asg_mcp.tools.aliases import ALIASES, Alias
 from asg_mcp.tools.registry import Catalogue, Effect, Tool, ToolContext
 
 logger = logging.getLogger(__name__)
@@ -49,19 +50,20 @@ class UnknownTool(InvalidArgument):
 class _Entry:
     tool: Tool
     rules: ArgumentRules
+    alias: Alias | None = None
 
 
 class Dispatcher:
     """Finds the tool, checks the arguments, calls the handler, renders the reply. Holds no state of a call."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._names = [tool.name for tool in catalogue]
-        self._entries: dict[str, _Entry] = {}
-        for tool in catalogue:
-            entry = _Entry(tool, ArgumentRules.of(tool))
-            for name in (tool.name, *tool.aliases):
-                assert name not in self._entries, f"BUG: two tools answer to {name}"
-                self._entries[name] = entry
+    def __init__(self, catalogue: Catalogue, aliases: Sequence[Alias] = ALIASES) -> None:
+        self._entries = {tool.name: _Entry(tool, ArgumentRules.of(tool)) for tool in catalogue}
+        self._names = list(self._entries)
+        for alias in aliases:
+            entry = self._entries.get(alias.tool)
+            if entry is not None:
+                assert alias.name not in self._entries, f"BUG: two tools answer to {alias.name}"
+                self._entries[alias.name] = replace(entry, alias=alias)
 
     async def dispatch(self, context: ToolContext, name: str, arguments: Mapping[str, Any] | None) -> Reply:
         """Call the tool `name`.
@@ -72,7 +74,8 @@ class Dispatcher:
         if entry is None:
             raise self._unknown(name)
         try:
-            params = entry.rules.parse(arguments or {})
+            given = arguments or {}
+            params = entry.rules.parse(given if entry.alias is None else entry.alias.arguments(given))
             result = await entry.tool.handler(context, params)
             return _success(entry.tool, params, result)
         except AsgError as error:

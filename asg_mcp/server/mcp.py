@@ -31,6 +31,7 @@ from asg_mcp.server.profiles import EVERYTHING, Profile, select
 from asg_mcp.server.prompts import PromptBook
 from asg_mcp.server.resources import Shelf
 from asg_mcp.server.subscriptions import Watcher, check_count, watching
+from asg_mcp.tools.aliases import ALIASES
 from asg_mcp.tools.registry import Caller, Catalogue, Tool, ToolContext
 
 SERVER_NAME = "asg"
@@ -193,8 +194,9 @@ def _page_of(listed: Listed) -> Callable[[_Request, types.PaginatedRequestParams
 
 def _names(catalogue: Catalogue) -> Iterator[str]:
     """All names that the tools answer to."""
-    for tool in catalogue:
-        yield from (tool.name, *tool.aliases)
+    tools = {tool.name for tool in catalogue}
+    yield from tools
+    yield from (alias.name for alias in ALIASES if alias.tool in tools)
 
 
 def _definition(tool: Tool) -> types.Tool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.server.arguments import nearest
+from asg_mcp.tools.aliases import ALIASES
 from asg_mcp.tools.catalogue import CORE
 from asg_mcp.tools.registry import Catalogue, Effect
 
@@ -43,7 +44,7 @@ def select(catalogue: Catalogue, profile: Profile) -> Catalogue:
     toolsets = toolset_names(catalogue)
     names = [tool.name for tool in catalogue]
     _require_known("--toolsets", "toolset", profile.toolsets, toolsets, {})
-    aliases = {alias: tool.name for tool in catalogue for alias in tool.aliases}
+    aliases = {alias.name: alias.tool for alias in ALIASES}
     for option, asked in (("--tools", profile.tools), ("--exclude-tools", profile.exclude)):
         _require_known(option, "tool", asked, names, aliases)
     wanted = set(profile.tools) if profile.toolsets or profile.tools else set(names)

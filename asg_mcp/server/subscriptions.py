@@ -29,7 +29,7 @@ from asg_mcp.repo.repository import Repository
 
 logger = logging.getLogger(__name__)
 
-CONNECTION_KEY = "asg_subscriber"
+CONNECTION_KEY = "subscriber"
 
 
 @dataclass(slots=True)

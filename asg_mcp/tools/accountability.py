@@ -75,7 +75,6 @@ TOOLS = (
         OpenSessionParams,
         OpenSessionReply,
         Effect.WRITE,
-        aliases=("agentstategraph_create_session", "agentstategraph_open_session"),
     ),
     Tool(
         "asg_resolve",
@@ -85,6 +84,5 @@ TOOLS = (
         ResolveParams,
         ResolveReply,
         Effect.WRITE,
-        aliases=("agentstategraph_resolve",),
     ),
 )

@@ -99,24 +99,20 @@ TOOLS = (
     Tool(
         "asg_branch",
         "branch",
-        "Make a branch to work apart, or a tag that never moves, from any ref. "
-        "Fails with ref_exists.",
+        "Make a branch to work apart, or a tag that never moves, from any ref. Fails with ref_exists.",
         branch,
         BranchParams,
         RefItem,
         Effect.ENSURE,
-        aliases=("agentstategraph_branch",),
     ),
     Tool(
         "asg_list_branches",
         "branch",
-        "List branches, tags and open speculations, each ahead of and behind main. "
-        "For what differs use asg_diff.",
+        "List branches, tags and open speculations, each ahead of and behind main. For what differs use asg_diff.",
         list_branches,
         ListBranchesParams,
         ListBranchesReply,
         Effect.READ,
-        aliases=("agentstategraph_list_branches",),
     ),
     Tool(
         "asg_delete_branch",
@@ -130,13 +126,11 @@ TOOLS = (
     Tool(
         "asg_diff",
         "branch",
-        "What differs between two refs, as typed changes with old and new values. "
-        "For who made them use asg_blame.",
+        "What differs between two refs, as typed changes with old and new values. For who made them use asg_blame.",
         diff,
         DiffParams,
         DiffReply,
         Effect.READ,
-        aliases=("agentstategraph_diff",),
     ),
     Tool(
         "asg_merge",
@@ -147,6 +141,5 @@ TOOLS = (
         MergeParams,
         MergeReply,
         Effect.WRITE,
-        aliases=("agentstategraph_merge",),
     ),
 )

@@ -45,7 +45,6 @@ TOOLS = (
         CreateEpochParams,
         EpochReply,
         Effect.ENSURE,
-        aliases=("agentstategraph_create_epoch",),
     ),
     Tool(
         "asg_seal_epoch",
@@ -55,6 +54,5 @@ TOOLS = (
         SealEpochParams,
         SealedReply,
         Effect.ENSURE,
-        aliases=("agentstategraph_seal", "agentstategraph_seal_epoch"),
     ),
 )

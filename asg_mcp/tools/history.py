@@ -174,7 +174,6 @@ TOOLS = (
         LogParams,
         LogReply,
         Effect.READ,
-        aliases=("agentstategraph_log",),
     ),
     Tool(
         "asg_blame",
@@ -185,7 +184,6 @@ TOOLS = (
         BlameParams,
         BlameReply,
         Effect.READ,
-        aliases=("agentstategraph_blame",),
     ),
     Tool(
         "asg_query",
@@ -196,7 +194,6 @@ TOOLS = (
         QueryParams,
         QueryReply,
         Effect.READ,
-        aliases=("agentstategraph_query",),
     ),
     Tool(
         "asg_revert",

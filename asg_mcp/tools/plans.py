@@ -112,7 +112,6 @@ TOOLS = (
         PlanParams,
         PlanReply,
         Effect.WRITE,
-        aliases=("agentstategraph_plan",),
     ),
     Tool(
         "asg_update_task",
@@ -122,7 +121,6 @@ TOOLS = (
         UpdateTaskParams,
         TaskReply,
         Effect.WRITE,
-        aliases=("agentstategraph_update_task",),
     ),
     Tool(
         "asg_next_task",
@@ -132,6 +130,5 @@ TOOLS = (
         NextTaskParams,
         NextTaskReply,
         Effect.WRITE,
-        aliases=("agentstategraph_next_task",),
     ),
 )

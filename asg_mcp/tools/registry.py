@@ -84,8 +84,6 @@ class Tool:
     params: type[Wire]
     result: type[Wire]
     effect: Effect
-    aliases: tuple[str, ...] = ()
-    """Further names that are answered and never listed."""
 
 
 Catalogue = tuple[Tool, ...]

@@ -144,7 +144,6 @@ TOOLS = (
         SpeculateParams,
         SpeculationReply,
         Effect.WRITE,
-        aliases=("agentstategraph_speculate",),
     ),
     Tool(
         "asg_spec_modify",
@@ -154,7 +153,6 @@ TOOLS = (
         SpecModifyParams,
         SpeculationReply,
         Effect.WRITE,
-        aliases=("agentstategraph_spec_modify",),
     ),
     Tool(
         "asg_compare",
@@ -164,7 +162,6 @@ TOOLS = (
         CompareParams,
         CompareReply,
         Effect.ENSURE,
-        aliases=("agentstategraph_compare",),
     ),
     Tool(
         "asg_commit_spec",
@@ -174,7 +171,6 @@ TOOLS = (
         CommitSpecParams,
         CommitSpecReply,
         Effect.WRITE,
-        aliases=("agentstategraph_commit_spec",),
     ),
     Tool(
         "asg_discard",
@@ -184,6 +180,5 @@ TOOLS = (
         DiscardParams,
         DiscardReply,
         Effect.DESTRUCTIVE,
-        aliases=("agentstategraph_discard",),
     ),
 )

@@ -130,35 +130,29 @@ TOOLS = (
         GetParams,
         GetReply,
         Effect.READ,
-        aliases=("agentstategraph_get", "agentstategraph_get_tree"),
     ),
     Tool(
         "asg_set",
         "state",
-        "Write one value as one commit, with its reason; asg_apply writes several. "
-        "Fails with head_moved.",
+        "Write one value as one commit, with its reason; asg_apply writes several. Fails with head_moved.",
         set_value,
         SetParams,
         WriteReply,
         Effect.WRITE,
-        aliases=("agentstategraph_set",),
     ),
     Tool(
         "asg_delete",
         "state",
-        "Remove a path and all below it; history keeps it. To undo a change use asg_revert. "
-        "Fails with path_not_found.",
+        "Remove a path and all below it; history keeps it. To undo a change use asg_revert. Fails with path_not_found.",
         delete,
         DeleteParams,
         WriteReply,
         Effect.WRITE,
-        aliases=("agentstategraph_delete",),
     ),
     Tool(
         "asg_apply",
         "state",
-        "Run many operations as one commit, all or none; without any, make a checkpoint. "
-        "For one value use asg_set.",
+        "Run many operations as one commit, all or none; without any, make a checkpoint. For one value use asg_set.",
         apply,
         ApplyParams,
         WriteReply,
@@ -172,6 +166,5 @@ TOOLS = (
         SearchParams,
         SearchReply,
         Effect.READ,
-        aliases=("agentstategraph_search",),
     ),
 )

@@ -15,13 +15,11 @@ import pytest
 from asg_mcp.app import open_repository
 from asg_mcp.errors import AsgError, Forbidden, HandleNotFound, PathNotFound
 from asg_mcp.tools import branch, history, speculate, state
+from asg_mcp.tools.aliases import ALIASES
 from asg_mcp.tools.registry import Caller, ToolContext
 
-TOOLS = {
-    alias: tool
-    for tool in (*state.TOOLS, *branch.TOOLS, *history.TOOLS, *speculate.TOOLS)
-    for alias in (tool.name, *tool.aliases)
-}
+TOOLS = {tool.name: tool for tool in (*state.TOOLS, *branch.TOOLS, *history.TOOLS, *speculate.TOOLS)}
+BY_ALIAS = {alias.name: alias for alias in ALIASES}
 WHY = {"intent_category": "Refine", "intent_description": "The winner."}
 
 
@@ -33,6 +31,9 @@ class Client:
 
     async def call(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """The reply, as it travels."""
+        alias = BY_ALIAS.get(name)
+        if alias is not None:
+            name, arguments = alias.tool, alias.arguments(arguments)
         tool = TOOLS[name]
         return (await tool.handler(self.context, tool.params.model_validate(arguments))).dump()
 

@@ -85,7 +85,8 @@ def test_what_was_forgotten_is_read_again() -> None:
 
 def best(reader: Parents, ones: list[int], others: list[int]) -> list[int]:
     """Common ancestors that no other one reaches, by making every set there is."""
-    common = set.union(*map(reader.reached, ones)) & set.union(*map(reader.reached, others))
+    sides = [{number for one in side for number in reader.reached(one)} for side in (ones, others)]
+    common = sides[0] & sides[1]
     worse = {number for one in common for number in reader.reached(one) - {one}}
     return sorted(common - worse, reverse=True)
 

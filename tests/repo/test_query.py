@@ -20,7 +20,15 @@ from asg_mcp.core.operations import Op
 from asg_mcp.core.paths import format_path, parse_path
 from asg_mcp.core.state import Gap, State
 from asg_mcp.core.times import format_time, parse_time
-from asg_mcp.errors import AsgError, InvalidArgument, InvalidCursor, LimitExceeded, PathNotFound, RefNotFound
+from asg_mcp.errors import (
+    AsgError,
+    CommitNotFound,
+    InvalidArgument,
+    InvalidCursor,
+    LimitExceeded,
+    PathNotFound,
+    RefNotFound,
+)
 from asg_mcp.repo import scans, transaction
 from asg_mcp.repo.query import run_query
 from asg_mcp.repo.records import info_of
@@ -30,6 +38,7 @@ from asg_mcp.repo.results import AgentInfo, CommitInfo, QueryResult, StateItem
 from asg_mcp.repo.tally import GROUP_KEYS
 from asg_mcp.repo.view import View
 from asg_mcp.repo.walk import walk
+from tests.repo.desk import open_desk
 from tests.repo.stores import BOB, Made, made_store, operation
 
 START = parse_time("2026-11-20T22:00:00Z")
@@ -594,3 +603,24 @@ async def test_a_json_path_says_whose_values_are_asked_for(tmp_path: Path) -> No
             ask(made, jsonpath="$..cpu")
         with pytest.raises(InvalidArgument):
             ask(made, target="state", jsonpath="$.[")
+
+
+async def test_what_another_principal_tries_is_seen_by_nobody_else(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        await desk.set("/a", 1, author=BOB)
+        await desk.set("/a", 2)
+        opened = await desk.repo.speculations.open("main", "secret plan", BOB)
+        tried = await desk.repo.speculations.modify(opened.handle, [operation(Op.SET, "/a", 3)], BOB)
+        await desk.set("/a", 4, author=BOB)
+
+        async def seen(principal: str) -> set[str]:
+            page = await desk.repo.seen_by(principal).query(Query(ref=""))
+            return {item.id.hex() for item in page.items if isinstance(item, CommitInfo)}
+
+        hidden = (await desk.repo.log(f"spec:{opened.handle}", (), limit=1, cursor="")).commits[0].id
+        assert tried.changed == 1
+        assert await seen(BOB.principal) - await seen("local:carol") == {hidden.hex()}
+        assert len(await seen("local:carol")) == 4
+        assert (await desk.repo.seen_by(BOB.principal).log(hidden.short, (), limit=1, cursor="")).commits
+        with pytest.raises(CommitNotFound):
+            await desk.repo.seen_by("local:carol").log(hidden.short, (), limit=1, cursor="")

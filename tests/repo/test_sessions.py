@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from asg_mcp.repo.guards import Guard
 from asg_mcp.repo.requests import OutcomeRequest, SessionRequest
 from asg_mcp.repo.results import SessionInfo
 from asg_mcp.repo.verify import Problem
-from asg_mcp.storage import session as storage_session
 from tests.repo.desk import Desk, open_desk
 from tests.repo.stores import ALICE
 
@@ -148,8 +148,8 @@ async def test_an_expired_session_writes_nothing_more_but_can_report(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = await opened(desk, expires="60")
-    later = storage_session.time.time_ns() + 61 * 10**9
-    monkeypatch.setattr(storage_session.time, "time_ns", lambda: later)
+    later = time.time_ns() + 61 * 10**9
+    monkeypatch.setattr("asg_mcp.storage.session.time.time_ns", lambda: later)
     with pytest.raises(HandleNotFound, match="expired"):
         await desk.set("/b", 2, author=acting(session))
     await desk.repo.resolve(OutcomeRequest("failed", "Too late.", session=session.handle), acting(session))

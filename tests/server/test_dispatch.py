@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from asg_mcp.core.limits import REPLY_BYTES_MAX
 from asg_mcp.server.dispatch import Dispatcher, Reply, UnknownTool
+from asg_mcp.tools.aliases import Alias
 from asg_mcp.tools.registry import Caller, Effect, Tool, ToolContext
 from tests.server.toy_server import BRANCH_HINT, CATALOGUE, NO_REPOSITORY, EchoParams, EchoResult, echo
 
@@ -49,9 +50,13 @@ async def test_a_null_is_sent_and_a_field_that_was_never_set_is_not() -> None:
 
 
 async def test_a_tool_answers_to_its_aliases() -> None:
-    tool = Tool("asg_new", "toy", "New.", echo, EchoParams, EchoResult, Effect.READ, aliases=("old_name",))
-    reply = await Dispatcher((tool,)).dispatch(CONTEXT, "old_name", {"value": 1})
-    assert reply.structured == {"value": 1, "arguments": {}}
+    tool = Tool("asg_new", "toy", "New.", echo, EchoParams, EchoResult, Effect.READ)
+    alias = Alias("old_name", "asg_new", {"thing": "value"}, {"limit": 3})
+    dispatcher = Dispatcher((tool,), (alias, Alias("of_another", "asg_other")))
+    reply = await dispatcher.dispatch(CONTEXT, "old_name", {"thing": 1})
+    assert reply.structured == {"value": 1, "arguments": {"limit": 3}}
+    with pytest.raises(UnknownTool):
+        await dispatcher.dispatch(CONTEXT, "of_another", {})
 
 
 # --- what clients do to arguments --------------------------------------------------

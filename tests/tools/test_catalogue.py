@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from asg_mcp.schemas.base import json_schema
+from asg_mcp.schemas.history import Filters
+from asg_mcp.tools.aliases import ALIASES
 from asg_mcp.tools.catalogue import CATALOGUE, CORE
 from asg_mcp.tools.reference import GROUPS
 from asg_mcp.tools.registry import Hints, Tool
@@ -152,8 +154,21 @@ def test_every_list_in_a_reader_has_a_limit_and_a_cursor(tool: Tool) -> None:
 
 
 def test_no_two_tools_answer_to_one_name() -> None:
-    names = [name for tool in CATALOGUE for name in (tool.name, *tool.aliases)]
+    names = [*(tool.name for tool in CATALOGUE), *(alias.name for alias in ALIASES)]
     assert len(names) == len(set(names))
+
+
+def test_there_are_exactly_twenty_seven_tools() -> None:
+    assert len(CATALOGUE) == 27
+
+
+def test_the_names_of_the_reference_project_lead_to_tools_and_their_arguments_to_arguments() -> None:
+    tools = {tool.name: tool for tool in CATALOGUE}
+    for alias in ALIASES:
+        taken = set(json_schema(tools[alias.tool].params)["properties"])
+        if alias.tool == "asg_query":
+            taken |= set(Filters.model_fields)
+        assert {*alias.renamed.values(), *alias.fixed} <= taken, alias.name
 
 
 def test_what_models_read_of_all_tools_stays_inside_the_budget() -> None:

@@ -71,11 +71,3 @@ async def test_an_epoch_under_a_session_that_is_not_open_is_refused(
     async with open_epoch_desk(tmp_path) as desk:
         with pytest.raises(HandleNotFound):
             await call(desk.repo, tool, session="ses-0123456789ab", **arguments)
-
-
-def test_the_names_of_the_reference_project_are_answered_too() -> None:
-    assert {alias for tool in TOOLS for alias in tool.aliases} == {
-        "agentstategraph_create_epoch",
-        "agentstategraph_seal",
-        "agentstategraph_seal_epoch",
-    }

@@ -21,7 +21,7 @@ from asg_mcp.tools.registry import Caller, ToolContext
 from tests.repo.desk import Desk
 from tests.repo.stores import ALICE
 
-BY_NAME = {alias: tool for tool in TOOLS for alias in (tool.name, *tool.aliases)}
+BY_NAME = {tool.name: tool for tool in TOOLS}
 
 
 class Client:
@@ -70,7 +70,7 @@ async def test_a_task_goes_from_claim_to_proof(tmp_path: Path) -> None:
         await client.call("asg_plan", name="night", tasks='["Look"]')
         looked = await client.call("asg_next_task", plan="night", agent="ana")
         assert looked["task"]["status"] == "pending"
-        claimed = await client.call("agentstategraph_next_task", plan="night", agent="ana", claim=True)
+        claimed = await client.call("asg_next_task", plan="night", agent="ana", claim=True)
         task = claimed["task"]
         assert (task["id"], task["status"], task["held_by"]) == ("t-1", "in_progress", "ana")
         assert task["started_at"] < task["lease_until"]
