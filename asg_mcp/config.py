@@ -1,6 +1,6 @@
 """What the machine and the environment say: where the store is, who acts, how to start this program again.
 
-The only module that reads the environment. Variables: ASG_DB, ASG_AGENT, ASG_TOOLSETS, ASG_TOOLS,
+The only module that reads the environment. Variables: ASG_DB, ASG_AGENT, ASG_SESSION, ASG_TOOLSETS, ASG_TOOLS,
 ASG_EXCLUDE_TOOLS, ASG_READ_ONLY.
 """
 
@@ -23,6 +23,7 @@ if sys.platform != "win32":
 PROGRAM = "asg-mcp"
 DB_VARIABLE = "ASG_DB"
 AGENT_VARIABLE = "ASG_AGENT"
+SESSION_VARIABLE = "ASG_SESSION"
 TOOLSETS_VARIABLE = "ASG_TOOLSETS"
 TOOLS_VARIABLE = "ASG_TOOLS"
 EXCLUDE_TOOLS_VARIABLE = "ASG_EXCLUDE_TOOLS"
@@ -58,6 +59,11 @@ def default_path() -> Path:
 def default_agent(agent: str = "") -> str:
     """The agent given with --agent, else in ASG_AGENT; empty when neither names one."""
     return agent or os.environ.get(AGENT_VARIABLE, "")
+
+
+def bound_session(session: str = "") -> str:
+    """The session given with --session, else in ASG_SESSION; empty when neither names one."""
+    return session or os.environ.get(SESSION_VARIABLE, "")
 
 
 def names(given: str, variable: str) -> tuple[str, ...]:

@@ -31,6 +31,13 @@ def test_a_place_is_absolute_and_knows_the_home_folder(monkeypatch: pytest.Monke
     assert config.store_place("a.db").path == Path.cwd() / "a.db"
 
 
+def test_the_session_comes_from_the_option_then_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.bound_session() == ""
+    monkeypatch.setenv("ASG_SESSION", "ses-1")
+    assert config.bound_session() == "ses-1"
+    assert config.bound_session("ses-2") == "ses-2"
+
+
 def test_the_agent_comes_from_the_option_then_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.default_agent() == ""
     monkeypatch.setenv("ASG_AGENT", "night-watch")

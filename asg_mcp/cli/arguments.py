@@ -33,6 +33,7 @@ VARIABLES = f"""\
 environment:
   {config.DB_VARIABLE}     the store file, where --db is not given
   {config.AGENT_VARIABLE}  the agent recorded for calls that name none, where --agent is not given
+  {config.SESSION_VARIABLE}  the session that all calls belong to, where --session is not given
   {config.TOOLSETS_VARIABLE}, {config.TOOLS_VARIABLE}, {config.EXCLUDE_TOOLS_VARIABLE}
              names between commas, where --toolsets, --tools, --exclude-tools are not given
   {config.READ_ONLY_VARIABLE}  1 for --read-only
@@ -56,6 +57,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = argparse.Namespace(
         db="",
         agent="",
+        session="",
         json=False,
         toolsets="",
         tools="",
@@ -76,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
     serving_options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     serving_options.add_argument("--agent", metavar="NAME", help="the agent recorded for calls that name none")
     tool_options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    tool_options.add_argument(
+        "--session", metavar="ID", help="bind all that is written to this session: its agent, branch, paths and time"
+    )
     _add_profile(tool_options.add_argument_group("tools that a client is offered"))
     program = _Parser(
         prog=config.PROGRAM,

@@ -48,10 +48,13 @@ async def serve(output: Output, options: Namespace) -> int:
     check_name(agent, "agent", empty=True)
     place = config.store_place(options.db)
     offered = profile(options)
-    server_options = ServerOptions(agent=agent, profile=offered)
+    session = config.bound_session(options.session)
+    server_options = ServerOptions(agent=agent, session=session, profile=offered)
     async with open_repository(place.path, create=not offered.read_only) as repository:
         if os.isatty(0):
             output.note(f"Serving MCP on this terminal, from {place.path}; Ctrl-C ends it.")
+        if session:
+            repository.seen_by(config.local_principal()).session(session)  # refused now, not at the first write
         # Packages are imported for it, so it is told while the server works already.
         told = asyncio.create_task(_tell_of_migrations(repository))
         try:
@@ -84,7 +87,9 @@ def server_command(options: Namespace) -> tuple[str, ...]:
     place = config.store_place(options.db)
     db = ("--db", str(place.path)) if place.named_by else ()
     agent = config.default_agent(options.agent)
-    return (*config.launcher(), *db, *(("--agent", agent) if agent else ()), *_profile_options(profile(options)))
+    session = config.bound_session(options.session)
+    bound = (*(("--agent", agent) if agent else ()), *(("--session", session) if session else ()))
+    return (*config.launcher(), *db, *bound, *_profile_options(profile(options)))
 
 
 def _profile_options(asked: Profile) -> Iterator[str]:

@@ -23,16 +23,27 @@ class Acting:
 
 
 def acting(
-    repo: Repository, *, principal: str, client: str, default_agent: str, claimed_agent: str = "", session: str = ""
+    repo: Repository,
+    *,
+    principal: str,
+    client: str,
+    default_agent: str,
+    claimed_agent: str = "",
+    session: str = "",
+    bound_to: str = "",
 ) -> Acting:
     """Who acts.
 
+    With `bound_to`, the session that the operator bound all calls to, the call is made in that one or in one below it.
     The agent is the session's, else the one claimed with the call, else the connection's default. The principal comes
     from the connection alone. Whether the session is open, and what it may do, is checked by the write itself.
 
     Raises HandleNotFound for a session that is not this principal's, Forbidden for another agent than the session's,
     InvalidName for a name that cannot be recorded.
     """
+    if bound_to and session not in ("", bound_to):
+        _check_below(repo, session, bound_to)
+    session = session or bound_to
     if not session:
         return Acting(Author(principal=principal, agent=claimed_agent or default_agent, client=client))
     found = repo.session(session)
@@ -43,3 +54,16 @@ def acting(
             agent=found.agent,
         )
     return Acting(Author(principal=principal, agent=found.agent, client=client, session=session), found)
+
+
+def _check_below(repo: Repository, session: str, bound_to: str) -> None:
+    """Raise Forbidden unless the session was opened below the one that all calls are bound to."""
+    above = repo.session(session).parent
+    while above and above != bound_to:
+        above = repo.session(above).parent
+    if not above:
+        raise Forbidden(
+            f"This server works in session {bound_to}, and {session} was not opened below it",
+            hint="Leave session out, or open one with asg_open_session.",
+            session=bound_to,
+        )

@@ -40,7 +40,7 @@ async def open_session(ctx: ToolContext, p: OpenSessionParams) -> OpenSessionRep
 
 async def resolve(ctx: ToolContext, p: ResolveParams) -> ResolveReply:
     """What became of an intent or a session."""
-    session = p.session or (ctx.caller.default_session if not p.intent else "")
+    session = p.session or ("" if p.intent else ctx.caller.default_session)
     done = await ctx.repo.resolve(
         OutcomeRequest(
             outcome=p.outcome.value,

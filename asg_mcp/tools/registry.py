@@ -54,7 +54,7 @@ class Caller:
     default_agent: str
     """The agent recorded when the arguments name none."""
     default_session: str = ""
-    """The session every call belongs to; empty when the server was started without one."""
+    """The session that every call is made in, or below; empty when the server was started without one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ def acting(ctx: ToolContext, *, session: str = "", agent: str = "") -> Acting:
         client=caller.client,
         default_agent=caller.default_agent,
         claimed_agent=agent,
-        session=session or caller.default_session,
+        session=session,
+        bound_to=caller.default_session,
     )
 
 

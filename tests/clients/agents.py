@@ -67,11 +67,11 @@ class Agent:
 
 
 @asynccontextmanager
-async def agent(store: Path, name: str) -> AsyncIterator[Agent]:
+async def agent(store: Path, name: str, *options: str) -> AsyncIterator[Agent]:
     """A server process on this file with a client connected; both end with the block."""
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "asg_mcp", "serve", "--db", str(store)],
+        args=["-m", "asg_mcp", "serve", "--db", str(store), *options],
         env=unmeasured_environment(),
     )
     about = Implementation(name=f"client-of-{name}", version="1")

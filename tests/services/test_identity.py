@@ -40,6 +40,19 @@ async def test_a_session_of_another_principal_is_as_if_it_were_not_there(tmp_pat
                 acting(desk.repo.seen_by("ana"), **CONNECTION, session=handle)
 
 
+async def test_a_server_bound_to_a_session_works_in_it_or_below_it(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        ana = Author("ana", "planner")
+        bound = (await desk.repo.open_session(SessionRequest("fixer"), ana)).handle
+        child = (await desk.repo.open_session(SessionRequest("helper", parent=bound), ana)).handle
+        below = (await desk.repo.open_session(SessionRequest("tester", parent=child), ana)).handle
+        other = (await desk.repo.open_session(SessionRequest("fixer"), ana)).handle
+        for given, agent in (("", "fixer"), (bound, "fixer"), (child, "helper"), (below, "tester")):
+            assert acting(desk.repo, **CONNECTION, session=given, bound_to=bound).author.agent == agent
+        with pytest.raises(Forbidden, match="not opened below it"):
+            acting(desk.repo, **CONNECTION, session=other, bound_to=bound)
+
+
 async def test_an_agent_name_that_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as desk:
         with pytest.raises(InvalidName):
