@@ -1,7 +1,7 @@
 """What the machine and the environment say: where the store is, who acts, how to start this program again.
 
 The only module that reads the environment. Variables: ASG_DB, ASG_AGENT, ASG_SESSION, ASG_TOOLSETS, ASG_TOOLS,
-ASG_EXCLUDE_TOOLS, ASG_READ_ONLY.
+ASG_EXCLUDE_TOOLS, ASG_READ_ONLY, ASG_STATE, ASG_SECRETS.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
+from asg_mcp.core.secretpolicy import Policy, parse_policy
 from asg_mcp.errors import InvalidArgument
 
 if sys.platform != "win32":
@@ -28,6 +29,9 @@ TOOLSETS_VARIABLE = "ASG_TOOLSETS"
 TOOLS_VARIABLE = "ASG_TOOLS"
 EXCLUDE_TOOLS_VARIABLE = "ASG_EXCLUDE_TOOLS"
 READ_ONLY_VARIABLE = "ASG_READ_ONLY"
+STATE_VARIABLE = "ASG_STATE"
+SECRETS_VARIABLE = "ASG_SECRETS"
+TOKENS_SUFFIX = ".tokens"
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
 _OWN_VARIABLES = "ASG_"
@@ -56,6 +60,20 @@ def default_path() -> Path:
     return Path(platformdirs.user_data_dir(PROGRAM, appauthor=False)) / "state.db"
 
 
+def token_file(db: str = "") -> Path:
+    """The tokens of that store's HTTP clients: a file beside it, under its name."""
+    path = store_place(db).path
+    return path.with_name(f"{path.name}{TOKENS_SUFFIX}")
+
+
+def state_folder() -> Path:
+    """Where this program keeps what must lie outside a store: the folder in ASG_STATE, else the system's for that."""
+    given = os.environ.get(STATE_VARIABLE, "")
+    if given:
+        return Path(given).expanduser().absolute()
+    return Path(platformdirs.user_state_dir(PROGRAM, appauthor=False))
+
+
 def default_agent(agent: str = "") -> str:
     """The agent given with --agent, else in ASG_AGENT; empty when neither names one."""
     return agent or os.environ.get(AGENT_VARIABLE, "")
@@ -78,6 +96,11 @@ def read_only(*, given: bool = False) -> bool:
     if not given and text.strip().lower() not in _YES | _NO:
         raise InvalidArgument(f"{READ_ONLY_VARIABLE} is {text!r}", hint="Set it to 1 or 0, or leave it away.")
     return given or text.strip().lower() in _YES
+
+
+def secrets_policy(given: str = "") -> Policy:
+    """What becomes of secrets in writes, as --secrets says, else ASG_SECRETS. Raises InvalidInput."""
+    return parse_policy(given or os.environ.get(SECRETS_VARIABLE, ""))
 
 
 def local_principal() -> str:
@@ -111,9 +134,19 @@ def own_command() -> tuple[str, ...]:
     return (sys.executable, "-m", "asg_mcp")
 
 
-def own_environment() -> Mapping[str, str]:
-    """The environment of a second process of this program: the same code, and no settings but its arguments."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
+def own_environment(state: Path | None = None) -> Mapping[str, str]:
+    """The environment of a second process of this program: the same code, and no settings but its arguments.
+
+    `state` is the folder for what must lie outside a store, where that store is one to be thrown away.
+    """
+    # Where the marks are is a fact of the machine, not a setting of a server: two processes must look in one place.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == STATE_VARIABLE or not name.startswith(_OWN_VARIABLES)
+    }
     paths = [str(_PACKAGE_PARENT), *filter(None, [kept.get("PYTHONPATH", "")])]
     # -m would otherwise put the current folder first, and a file there called like a module would be run.
+    if state is not None:
+        kept[STATE_VARIABLE] = str(state)
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}

@@ -8,7 +8,9 @@
     │   ├── InvalidArgument      an unknown, missing or ill-typed tool argument
     │   ├── InvalidCursor        a cursor that this query did not make
     │   ├── SchemaViolation      the state's own JSON Schema, at /__schema__, does not allow the write
+    │   ├── SecretRefused        a secret, or personal data, that the policy keeps out; rule and path are named
     │   └── LimitExceeded        a named limit was reached
+    │       └── RateExceeded     too many requests in too short a time
     ├── NotFound
     │   ├── RefNotFound          no branch, tag or commit by that name
     │   ├── PathNotFound         nothing at that path; the nearest path that exists is given
@@ -30,6 +32,9 @@
     │   ├── TaskBlocked          the task waits for others
     │   └── TaskSettled          the task's state does not allow the action: it is final, not started, or a parent
     ├── Forbidden                the principal, agent or session may not do this
+    │   ├── Unauthenticated      no token, or one that does not hold
+    │   ├── Misdirected          the request names another host
+    │   └── ForeignOrigin        a page of another site made the browser send the request
     ├── MigrationError           the state's shape and the installed migrations
     │   ├── MigrationsBroken     what a package registers cannot be used; nothing was read or written
     │   ├── MigrationRefused     nothing leads from the state's version to the one asked for
@@ -40,6 +45,7 @@
         ├── StoreFull            no space left; nothing was written
         ├── UnknownOutcome       an I/O error at the commit itself
         └── StoreIncompatible    not a store of ours, or one from a newer program
+            └── StoreBehind      an older copy of the store was put in its place
 
 `code` is stable and is what programs match on; `message` names the values;
 `hint` says what to do next; `details` is JSON for machines.
@@ -102,8 +108,20 @@ class SchemaViolation(InvalidInput):
     code = "schema_violation"
 
 
+class SecretRefused(InvalidInput):
+    code = "secret_refused"
+    default_hint = (
+        "Nothing was written. Store a reference such as ${ENV:NAME} instead, and keep the secret where it belongs. "
+        "Whoever runs the server can allow or mask it below a path: asg-mcp --secrets /PATH=mask"
+    )
+
+
 class LimitExceeded(InvalidInput):
     code = "limit_exceeded"
+
+
+class RateExceeded(LimitExceeded):
+    code = "rate_exceeded"
 
 
 class NotFound(AsgError):
@@ -196,6 +214,19 @@ class Forbidden(AsgError):
     code = "forbidden"
 
 
+class Unauthenticated(Forbidden):
+    code = "unauthenticated"
+    default_hint = "Send a token of `asg-mcp token add` as `Authorization: Bearer TOKEN`."
+
+
+class Misdirected(Forbidden):
+    code = "misdirected"
+
+
+class ForeignOrigin(Forbidden):
+    code = "foreign_origin"
+
+
 class MigrationError(AsgError):
     code = "migration_error"
 
@@ -246,3 +277,11 @@ class UnknownOutcome(StorageError):
 
 class StoreIncompatible(StorageError):
     code = "store_incompatible"
+
+
+class StoreBehind(StoreIncompatible):
+    code = "store_behind"
+    default_hint = (
+        "Put the newest file back; what was written after this copy is only there. If that file is lost: "
+        "`asg-mcp restore FILE --to NEWFILE` goes on from this copy as a new incarnation."
+    )

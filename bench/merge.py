@@ -6,7 +6,9 @@ Two branches of 10,000 commits each, from one map of 100,000 keys, come to diffe
 keys: each side changed 50 of them over and over. One merge brings the one into the other;
 100 single commits change one key each. Both are durable when they are answered
 (synchronous=FULL), one caller, measured in turns; a ratio is the median of the paired
-ratios. Ends with 1 when the merge takes longer than the 100 commits.
+ratios. A merge is warm on a store that merged before, and cold where it is the first
+thing done after the store was opened: then nothing of either branch is in memory. The
+100 commits are the same for both. Ends with 1 when either merge takes longer than they.
 """
 
 from __future__ import annotations
@@ -52,33 +54,43 @@ async def build(repo: Repository, writers: Writers, commits: int, keys: int, dif
     return every
 
 
+async def merge_once(repo: Repository, writers: Writers, target: str, differ: int) -> float:
+    """Seconds of one merge of `side` into a new branch."""
+    await repo.branch(target, "branch", "main", writers.author())
+    start = perf_counter()
+    done = await repo.merge(MergeRequest("side", target), writers.intent(), writers.author(), Guard())
+    taken = perf_counter() - start
+    if not done.merged or done.changed != differ // 2:
+        raise SystemExit(f"the merge changed {done.changed} paths")
+    return taken
+
+
 async def run(commits: int, keys: int, differ: int, rounds: int) -> dict[str, float]:
-    """Seconds of one merge and of as many single commits as keys differ, and the ratio."""
+    """Seconds of a cold merge, a warm one and as many single commits as keys differ, and the ratios."""
     writers = Writers(1)
-    merges: list[float] = []
+    cold: list[float] = []
+    warm: list[float] = []
     singles: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        async with open_repository(Path(folder) / "state.db") as repo:
+        file = Path(folder) / "state.db"
+        async with open_repository(file) as repo:
             changed = await build(repo, writers, commits, keys, differ)
-            for turn in range(rounds):
-                await repo.branch(f"into-{turn}", "branch", "main", writers.author())
+        for turn in range(rounds):
+            async with open_repository(file) as repo:
+                cold.append(await merge_once(repo, writers, f"cold-{turn}", len(changed)))
+                warm.append(await merge_once(repo, writers, f"warm-{turn}", len(changed)))
                 await repo.branch(f"apart-{turn}", "branch", "main", writers.author())
-                start = perf_counter()
-                request = MergeRequest("side", f"into-{turn}")
-                done = await repo.merge(request, writers.intent(), writers.author(), Guard())
-                merges.append(perf_counter() - start)
-                if not done.merged or done.changed != len(changed) // 2:
-                    raise SystemExit(f"the merge changed {done.changed} paths")
                 start = perf_counter()
                 for number, key in islice(enumerate(changed), differ):
                     operations = set_leaf(("map", key), turn * differ + number + commits)
                     await repo.commit(f"apart-{turn}", operations, writers.intent(), writers.author(), Guard())
                 singles.append(perf_counter() - start)
     return {
-        "merge_s": statistics.median(merges),
+        "cold_merge_s": statistics.median(cold),
+        "warm_merge_s": statistics.median(warm),
         f"commits_{differ}_s": statistics.median(singles),
-        "ratio": statistics.median(merge / single for merge, single in zip(merges, singles, strict=True)),
-        "first_merge_s": merges[0],
+        "cold_ratio": statistics.median(merge / single for merge, single in zip(cold, singles, strict=True)),
+        "warm_ratio": statistics.median(merge / single for merge, single in zip(warm, singles, strict=True)),
     }
 
 
@@ -97,7 +109,7 @@ def main() -> None:
     else:
         for name, figure in figures.items():
             print(f"{name:>16} {figure:10.4f}")
-    raise SystemExit(figures["ratio"] > TARGET)
+    raise SystemExit(max(figures["cold_ratio"], figures["warm_ratio"]) > TARGET)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.operations import Op, Operation
+from asg_mcp.core.secretscan import find_secrets
 from asg_mcp.core.values import JsonValue
 
 LEAVES_OF_A_POD = 15
@@ -121,8 +122,9 @@ def as_json(intent: Intent, author: Author) -> str:
 
 
 def prose() -> str:
-    """Some megabytes of documentation on one line, its spaces made single."""
-    return re.sub(r"\s+", " ", " ".join(itertools.chain(_docstrings(), _descriptions())))
+    """Some megabytes of documentation on one line, its spaces made single; without the sample tokens in some of it."""
+    texts = (text for text in itertools.chain(_docstrings(), _descriptions()) if not find_secrets(text))
+    return re.sub(r"\s+", " ", " ".join(texts))
 
 
 def _docstrings() -> Iterator[str]:

@@ -15,16 +15,17 @@ PACKAGE = "asg_mcp"
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "evidence": set(),
     "core": {"errors"},
     "storage": {"core", "errors"},
-    "repo": {"storage", "core", "errors"},
-    "services": {"repo", "core", "errors"},
+    "repo": {"storage", "evidence", "core", "errors"},
+    "services": {"repo", "evidence", "core", "errors"},
     "schemas": {"core", "errors"},
     "tools": {"services", "repo", "schemas", "core", "errors"},
     "server": {"tools", "services", "repo", "schemas", "core", "errors", PACKAGE},
     "config": {"core", "errors"},
     "app": {"storage", "repo", "services", "config", "core", "errors", PACKAGE},
-    "library": {"app", "config", "services", "repo", "core", "errors"},
+    "library": {"app", "config", "tools", "schemas", "services", "repo", "core", "errors"},
     "cli": {"server", "tools", "schemas", "app", "config", "services", "repo", "core", "errors", PACKAGE},
     "__main__": {"cli"},
     PACKAGE: {"library", "errors"},
@@ -58,6 +59,10 @@ MAY_CATCH_ALL = {
 }
 """dispatch is the one place where errors become results; a fault of ours must not end the connection."""
 
+MAY_IMPORT_LATE = {
+    "asg_mcp/__init__.py",  # the library is loaded when it is asked for: a part of the package is not all of it
+}
+
 MAY_OPEN_FILES = {
     "asg_mcp/storage/lock.py",
     "asg_mcp/storage/dictionary.py",  # a file of the package
@@ -68,6 +73,9 @@ LEFTOVERS = tuple(word.replace("-", "") for word in ("FIX-ME", "TO-DO", "X-XX"))
 """Split, so that this file does not complain about itself."""
 
 MODULE_LINES_MAX = 500
+MAY_BE_LONG = {
+    "asg_mcp/evidence/verify.py",  # runs on machines without this package, so it is one file with all that it needs
+}
 FUNCTION_LINES_MAX = 70
 CLASS_PUBLIC_METHODS_MAX = 25
 TEST_NAME_WORDS_MIN = 4
@@ -231,7 +239,8 @@ def imports_stand_at_the_top(modules: Sequence[Module]) -> Iterator[str]:
                 if isinstance(node, ast.Import | ast.ImportFrom):
                     yield module.complaint(node.lineno, f"import inside {function.name}()")
         for name, call in calls(module):
-            if name in ("__import__", "import_module", "importlib.import_module"):
+            hides = name in ("__import__", "import_module", "importlib.import_module")
+            if hides and module.path not in MAY_IMPORT_LATE:
                 yield module.complaint(call.lineno, f"{name}() hides an import")
 
 
@@ -282,7 +291,7 @@ def core_is_pure(modules: Sequence[Module]) -> Iterator[str]:
 def sizes_stay_readable(modules: Sequence[Module]) -> Iterator[str]:
     for module in modules:
         lines = len(module.text.splitlines())
-        if lines > MODULE_LINES_MAX:
+        if lines > MODULE_LINES_MAX and module.path not in MAY_BE_LONG:
             yield module.complaint(1, f"{lines} lines in a module; at most {MODULE_LINES_MAX}")
         for function in functions(module):
             lines = (function.end_lineno or function.lineno) - function.lineno + 1

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from asg_mcp import __version__, config
-from asg_mcp.cli import demo, health, migrating, reading, serving
+from asg_mcp.cli import demo, exporting, health, httpserving, keeping, migrating, reading, serving, tokens
 from asg_mcp.cli.output import Output
-from asg_mcp.core.limits import PAGE_ITEMS_DEFAULT, VALUE_DEPTH_MAX
+from asg_mcp.core.limits import BACKUPS_KEPT_MAX, PAGE_ITEMS_DEFAULT, VALUE_DEPTH_MAX
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.server.profiles import toolset_names
 from asg_mcp.tools.catalogue import CATALOGUE
@@ -37,6 +39,9 @@ environment:
   {config.TOOLSETS_VARIABLE}, {config.TOOLS_VARIABLE}, {config.EXCLUDE_TOOLS_VARIABLE}
              names between commas, where --toolsets, --tools, --exclude-tools are not given
   {config.READ_ONLY_VARIABLE}  1 for --read-only
+  {config.SECRETS_VARIABLE}  what becomes of secrets in writes, where --secrets is not given (default: /=reject)
+  {config.STATE_VARIABLE}  the folder of what must lie outside a store: how far its log had come
+             (default: {config.state_folder()})
   NO_COLOR   set to anything for output without colours
 """
 MIGRATE = "bring the state on a branch to the newest version that the installed packages know"
@@ -58,11 +63,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         db="",
         agent="",
         session="",
+        secrets="",
         json=False,
         toolsets="",
         tools="",
         exclude_tools="",
         read_only=False,
+        http=False,
         run=serving.serve_or_tell,
     )
     return parser().parse_args(arguments, options)
@@ -81,6 +88,11 @@ def parser() -> argparse.ArgumentParser:
     tool_options.add_argument(
         "--session", metavar="ID", help="bind all that is written to this session: its agent, branch, paths and time"
     )
+    tool_options.add_argument(
+        "--secrets",
+        metavar="POLICY",
+        help="what becomes of secrets in writes, such as /=reject,/notes=mask; actions: reject, mask, salt, allow",
+    )
     _add_profile(tool_options.add_argument_group("tools that a client is offered"))
     program = _Parser(
         prog=config.PROGRAM,
@@ -93,8 +105,10 @@ def parser() -> argparse.ArgumentParser:
     program.add_argument("--version", action="version", version=f"{config.PROGRAM} {__version__}")
     commands = program.add_subparsers(title="commands", metavar="COMMAND", dest="command")
 
-    def add(name: str, run: Command, text: str, *, parents: Sequence[_Parser] = (answering,)) -> _Parser:
-        command: _Parser = commands.add_parser(
+    def add(
+        name: str, run: Command, text: str, *, parents: Sequence[_Parser] = (answering,), below: Any = commands
+    ) -> _Parser:
+        command: _Parser = below.add_parser(
             name,
             parents=[common, *parents],
             help=text,
@@ -106,11 +120,20 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("serve", serving.serve, "serve MCP on standard input and output", parents=[serving_options, tool_options])
+    command = add(
+        "serve",
+        serving.serve,
+        "serve MCP on standard input and output, or over HTTP",
+        parents=[serving_options, tool_options],
+    )
+    httpserving.add_options(command.add_argument_group("HTTP"))
     _add_reading(add)
     _add_migrate(add("migrate", migrating.migrate, MIGRATE, parents=[answering, serving_options]))
+    _add_export(add("export", exporting.export, "write the evidence bundle of a sealed epoch, for anybody to verify"))
     add("verify", health.verify, "replay and re-hash everything in the store; name what is damaged")
     add("doctor", health.doctor, "check the program, the store's surroundings and a server of its own")
+    _add_keeping(add)
+    _add_tokens(add)
     command = add("demo", demo.demo, "play the 2 AM incident through a real MCP client and server")
     command.add_argument("--keep", action="store_true", help="keep the store of the demo, to look around in it")
     return program
@@ -163,6 +186,42 @@ def _add_migrate(command: argparse.ArgumentParser) -> None:
     group.add_argument("--dry-run", action="store_true", help="tell what each step would change, and write nothing")
 
 
+def _add_keeping(add: Callable[..., _Parser]) -> None:
+    command = add("backup", keeping.backup, "copy the store while it is in use, and verify the copy")
+    command.add_argument(
+        "--to",
+        metavar="PLACE",
+        type=_place,
+        help="a folder for backups, or the name of a new file (default: a folder beside the store)",
+    )
+    command.add_argument(
+        "--keep", metavar="N", type=_kept, default=0, help="remove all but the newest N backups of this store there"
+    )
+    command = add("restore", keeping.restored, "make a new store from a backup, as a new incarnation of its log")
+    command.add_argument(
+        "backup", metavar="BACKUP", type=_file, help="the file that backup made, or any copy of a store"
+    )
+    command.add_argument(
+        "--to", metavar="FILE", type=_file, required=True, help="the new store; nothing may be there yet"
+    )
+
+
+def _add_tokens(add: Callable[..., _Parser]) -> None:
+    group = add("token", tokens.listed, tokens.LIST).add_subparsers(title="commands", metavar="COMMAND")
+    tokens.add_options(add("add", tokens.add, tokens.ADD, below=group))
+    add("list", tokens.listed, tokens.LIST, below=group)
+    command = add("revoke", tokens.revoke, tokens.REVOKE, below=group)
+    command.add_argument("id", metavar="ID", help="the id of the token, or all of it")
+
+
+def _add_export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("epoch", metavar="EPOCH", help="the id of the epoch, as it was sealed")
+    command.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="where to write the bundle, a zip file; - for a pipe"
+    )
+    command.add_argument("--force", action="store_true", help="replace FILE if it is there")
+
+
 def _add_ref(command: argparse.ArgumentParser) -> None:
     command.add_argument("--ref", default="main", help=_REF_HELP)
 
@@ -176,6 +235,26 @@ def _add_count(command: argparse.ArgumentParser) -> None:
         default=PAGE_ITEMS_DEFAULT,
         help=f"how many to show; 0 for all (default: {PAGE_ITEMS_DEFAULT})",
     )
+
+
+def _file(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _place(text: str) -> Path:
+    path = _file(text)
+    if text.endswith(("/", os.sep)) and not path.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"{text} is no folder. Make it first, or name a new file without a / at its end"
+        )
+    return path
+
+
+def _kept(text: str) -> int:
+    number = _count(text)
+    if not 1 <= number <= BACKUPS_KEPT_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {BACKUPS_KEPT_MAX}")
+    return number
 
 
 def _depth(text: str) -> int:

@@ -56,9 +56,10 @@ class _Client:
 class _Stage:
     """Where the demo plays: its store, its output, and the calls made so far."""
 
-    def __init__(self, output: Output, path: Path) -> None:
+    def __init__(self, output: Output, path: Path, *, stays: bool) -> None:
         self.output = output
         self.path = path
+        self.stays = stays
         self.calls: list[dict[str, JsonValue]] = []
 
     def tell(self, text: str = "", style: str = "") -> None:
@@ -71,7 +72,8 @@ class _Stage:
         """A client with its own server process, for the length of the block."""
         self.tell()
         self.tell(what, STRONG)
-        launch = Launch((*config.own_command(), "serve", "--db", str(self.path)), config.own_environment())
+        environment = config.own_environment(None if self.stays else self.path.parent)
+        launch = Launch((*config.own_command(), "serve", "--db", str(self.path)), environment)
         async with connected(launch, name) as connection:
             yield _Client(name, connection, self.output, self.calls)
 
@@ -80,9 +82,9 @@ async def demo(output: Output, options: Namespace) -> int:
     """Play the incident on a new store, which is deleted unless --keep or --db asks for it."""
     with ExitStack() as kept:
         path = _new_store(options, kept)
-        stage = _Stage(output, path)
-        await _play(stage)
         stays = bool(options.keep or options.db)
+        stage = _Stage(output, path, stays=stays)
+        await _play(stage)
         if output.as_json:
             output.document({"store": str(path) if stays else None, "calls": stage.calls})
         else:

@@ -20,10 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from asg_mcp import __version__, config
 from asg_mcp.app import has_store, open_repository
+from asg_mcp.cli.kept import keeping_checks, mark_problem
 from asg_mcp.cli.output import BAD, GOOD, WARN, Output
 from asg_mcp.errors import AsgError, StoreCorrupt
 from asg_mcp.repo.branches import DEFAULT_BRANCH
 from asg_mcp.repo.repository import Repository
+from asg_mcp.repo.verify import Problem
 from asg_mcp.server.selftest import Launch, connected
 from asg_mcp.services.migrate import notice
 
@@ -69,8 +71,14 @@ async def verify(output: Output, options: Namespace) -> int:
     path = config.store_place(options.db).path
     try:
         with ProgressBar(output) as progress:
-            async with open_repository(path, create=False) as repository:
+            # Without its mark: what an older copy of the store holds is to be told too.
+            async with open_repository(path, create=False, marked=False) as repository:
                 report = await repository.verify(progress)
+                fault = await mark_problem(repository, path)
+        if fault:
+            report.problems += (
+                Problem("mark", str(path), f"This is an older copy of the store, or was changed: {fault}"),
+            )
     except StoreCorrupt as error:  # damage that keeps the store from being opened is damage too
         output.error(error)
         return 1
@@ -164,7 +172,12 @@ def file_checks(path: Path) -> Iterator[Check]:
 async def _store(path: Path) -> list[Check]:
     try:
         async with open_repository(path, create=False) as repository:
-            return [*await _health(repository), await _read(repository), *await _migrations(repository)]
+            return [
+                *await _health(repository),
+                await _read(repository),
+                *await _migrations(repository),
+                *(Check(*told) for told in await keeping_checks(repository, path)),
+            ]
     except AsgError as error:
         return [Check("store", _BAD, f"{error.message}. {error.hint}".strip())]
 
@@ -201,7 +214,8 @@ async def _migrations(repository: Repository) -> list[Check]:
 async def _self_test(path: Path, *, trial: bool) -> Check:
     """Start this very program as a server and talk to it as a client does."""
     started_at = time.monotonic()
-    launch = Launch((*config.own_command(), "serve", "--db", str(path)), config.own_environment())
+    environment = config.own_environment(path.parent if trial else None)
+    launch = Launch((*config.own_command(), "serve", "--db", str(path)), environment)
     try:
         async with connected(launch, "asg-mcp-doctor") as connection:
             facts = await connection.facts()

@@ -14,6 +14,7 @@ from typing import Any
 
 from asg_mcp import __version__, config
 from asg_mcp.app import has_store, open_repository
+from asg_mcp.cli import httpserving
 from asg_mcp.cli.output import LABEL, STRONG, Output
 from asg_mcp.core.intents import check_name
 from asg_mcp.repo.branches import DEFAULT_BRANCH
@@ -40,7 +41,7 @@ async def serve_or_tell(output: Output, options: Namespace) -> int:
 
 
 async def serve(output: Output, options: Namespace) -> int:
-    """Serve MCP on standard input and output until the client is gone."""
+    """Serve MCP on standard input and output until the client is gone, or over HTTP until a signal comes."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format=f"{config.PROGRAM}: %(levelname)s: %(message)s"
     )
@@ -49,16 +50,21 @@ async def serve(output: Output, options: Namespace) -> int:
     place = config.store_place(options.db)
     offered = profile(options)
     session = config.bound_session(options.session)
+    if options.http:
+        httpserving.door(options)  # refused before a store is made
     server_options = ServerOptions(agent=agent, session=session, profile=offered)
-    async with open_repository(place.path, create=not offered.read_only) as repository:
-        if os.isatty(0):
+    async with open_repository(place.path, create=not offered.read_only, secrets=options.secrets) as repository:
+        if os.isatty(0) and not options.http:
             output.note(f"Serving MCP on this terminal, from {place.path}; Ctrl-C ends it.")
-        if session:
+        if session and not options.http:
             repository.seen_by(config.local_principal()).session(session)  # refused now, not at the first write
         # Packages are imported for it, so it is told while the server works already.
         told = asyncio.create_task(_tell_of_migrations(repository))
         try:
-            await serve_stdio(build_server(CATALOGUE, repository, config.local_principal(), server_options))
+            if options.http:
+                await httpserving.serve(output, options, repository, server_options)
+            else:
+                await serve_stdio(build_server(CATALOGUE, repository, config.local_principal(), server_options))
         finally:
             await told
     return 0
@@ -89,7 +95,8 @@ def server_command(options: Namespace) -> tuple[str, ...]:
     agent = config.default_agent(options.agent)
     session = config.bound_session(options.session)
     bound = (*(("--agent", agent) if agent else ()), *(("--session", session) if session else ()))
-    return (*config.launcher(), *db, *bound, *_profile_options(profile(options)))
+    screened = ("--secrets", options.secrets) if options.secrets else ()
+    return (*config.launcher(), *db, *bound, *screened, *_profile_options(profile(options)))
 
 
 def _profile_options(asked: Profile) -> Iterator[str]:

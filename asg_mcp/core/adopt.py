@@ -7,15 +7,12 @@ Replay does the same, so it is a function of its arguments alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from asg_mcp.core.diff import deltas
 from asg_mcp.core.flat import Equality, Item, nest, same_scalar
 from asg_mcp.core.lists import Allowance, align
 from asg_mcp.core.nodes import LIST, MAP, SCALAR, Entry
 from asg_mcp.core.paths import ELEMENT, END, Tokens, unescape_segment
 from asg_mcp.core.state import Gap, Spot, State
-from asg_mcp.core.tree import Splice
 
 
 def adopt(ours: State, theirs: State, result: State, seq: int) -> State:
@@ -28,27 +25,14 @@ def adopt(ours: State, theirs: State, result: State, seq: int) -> State:
     """
     run = _Adoption(ours, theirs, result, seq)
     run.all()
-    return State(result.tree.splice(_joined(run.splices))) if run.splices else result
-
-
-def _joined(found: Sequence[tuple[int, Entry]]) -> list[Splice]:
-    """Splices that put each entry at its rank; one for each run of ranks."""
-    splices: list[tuple[int, int, list[Entry]]] = []
-    for rank, entry in found:
-        if splices and splices[-1][1] == rank:
-            low, _, entries = splices[-1]
-            entries.append(entry)
-            splices[-1] = (low, rank + 1, entries)
-        else:
-            splices.append((rank, rank + 1, [entry]))
-    return [*splices]
+    return State(result.tree.with_origins(run.changed)) if run.changed else result
 
 
 class _Adoption:
     """One run of `adopt`: the entries that get another origin, by rank, in order."""
 
     def __init__(self, ours: State, theirs: State, result: State, seq: int) -> None:
-        self.splices: list[tuple[int, Entry]] = []
+        self.changed: list[tuple[int, Entry]] = []
         self._ours, self._theirs, self._result, self._seq = ours, theirs, result, seq
         self._allowance = Allowance()
         self._equality = Equality()
@@ -75,7 +59,7 @@ class _Adoption:
 
     def _put(self, rank: int, entry: Entry, origin: int) -> None:
         if origin != entry.origin:
-            self.splices.append((rank, entry.with_origin(origin)))
+            self.changed.append((rank, entry.with_origin(origin)))
 
     def _map(self, tokens: Tokens, there: Spot, rank: int, entry: Entry) -> int:
         """The marker of a map, or the whole map where it is theirs; returns the rank behind what was gone through."""

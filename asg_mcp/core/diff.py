@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from asg_mcp.core.flat import Equality, Item, nest, same_scalar
-from asg_mcp.core.ids import NodeId
 from asg_mcp.core.lists import align
-from asg_mcp.core.nodes import LIST, SCALAR, Branch, Entry, Leaf, Link
-from asg_mcp.core.paths import END, Tokens, unescape_segment
+from asg_mcp.core.lockstep import Cursor, step_over_common
+from asg_mcp.core.nodes import LIST, SCALAR
+from asg_mcp.core.paths import ELEMENT, END, Tokens, map_segment, unescape_segment
 from asg_mcp.core.state import Spot, State, entry_type
 from asg_mcp.core.tree import Tree
 
@@ -46,50 +46,80 @@ def _deltas(a: State, b: State, tokens: Tokens, old: Spot | None, new: Spot | No
         if size != new.end - new.rank or common_run(a.tree, old.rank, b.tree, new.rank, size) < size:
             yield Delta(tokens, old, new)
     else:
-        yield from _map_deltas(a, b, tokens, old, new)
+        yield from _map_deltas(a, b, old, new)
 
 
-def _map_deltas(a: State, b: State, tokens: Tokens, old: Spot, new: Spot) -> Iterator[Delta]:
-    prefix = len(old.entry.key)
-    at_a, at_b = old.rank + 1, new.rank + 1
-    while at_a < old.end or at_b < new.end:
-        run = common_run(a.tree, at_a, b.tree, at_b, min(old.end - at_a, new.end - at_b))
-        segments = [
-            _segment(state.tree.entry(rank + run).key, prefix)
-            for state, rank, end in ((a, at_a, old.end), (b, at_b, new.end))
-            if rank + run < end
-        ]
-        if not segments:
+def _map_deltas(a: State, b: State, old: Spot, new: Spot) -> Iterator[Delta]:
+    if old.entry.key != new.entry.key:
+        yield from _deltas_elsewhere(a, b, old, new)
+        return
+    one, other = Cursor(a.tree, old.rank + 1), Cursor(b.tree, new.rank + 1)
+    while True:
+        step_over_common(one, other, min(old.end - one.rank, new.end - other.rank))
+        keys = [cursor.entry().key for cursor, spot in ((one, old), (other, new)) if cursor.rank < spot.end]
+        if not keys:
             return
-        # The first child that differs is the lower of the two at which the common run ends: the run may
-        # end inside it, or where one side has it and the other has not.
-        token = unescape_segment(min(segments))
-        child_a, child_b = a.child(old, token), b.child(new, token)
-        yield from _deltas(a, b, (*tokens, token), child_a, child_b)
-        key = old.entry.key + min(segments) + END
-        at_a = child_a.end if child_a else a.tree.lower_bound(key, max(at_a, old.rank + 1), old.end)
-        at_b = child_b.end if child_b else b.tree.lower_bound(key, max(at_b, new.rank + 1), new.end)
+        # Outside lists keys are in order, so the side that stands further on has nothing with the lower key: unless
+        # that is of a list inside which the other side stands, for then its marker was common to both.
+        unit = min(_unit(key, len(old.entry.key)) for key in keys)
+        inside = unit not in keys
+        here = _unit_spot(a, old, one, unit, inside=inside)
+        there = _unit_spot(b, new, other, unit, inside=inside)
+        yield Delta(new.tokens + _tokens_below(unit, new), here, there)
+        if here is not None:
+            one.seek(here.end)
+        if there is not None:
+            other.seek(there.end)
+
+
+def _deltas_elsewhere(a: State, b: State, old: Spot, new: Spot) -> Iterator[Delta]:
+    """The same for maps of one path that leads through a list on one side and through a map on the other."""
+    left = {child.tokens[-1]: child for child in a.children(old)}
+    right = {child.tokens[-1]: child for child in b.children(new)}
+    for token in sorted(left.keys() | right.keys(), key=map_segment):
+        yield from _deltas(a, b, (*new.tokens, token), left.get(token), right.get(token))
+
+
+def _unit(key: str, start: int) -> str:
+    """The key of the outermost list that an entry is in, as far as that lies behind `start`; else the entry's own."""
+    end = key.find(ELEMENT, start)
+    return key if end < 0 else key[:end]
+
+
+def _unit_spot(state: State, base: Spot, cursor: Cursor, key: str, *, inside: bool) -> Spot | None:
+    """The place of a key: where the cursor stands, or the list inside or behind which it stands; None for neither."""
+    if inside:
+        found = state.tree.find(key, base.rank + 1, base.end)
+        assert found is not None, "BUG: what is in a list is behind its marker"
+        rank, entry = found
+    elif cursor.rank < base.end and cursor.entry().key == key:
+        rank, entry = cursor.rank, cursor.entry()
+    else:
+        return None
+    end = rank + 1 if entry.kind == SCALAR else state.tree.end_of(key, rank, base.end)
+    return Spot(base.tokens + _tokens_below(key, base), entry, rank, end)
+
+
+def _tokens_below(key: str, base: Spot) -> Tokens:
+    return tuple(map(unescape_segment, key[len(base.entry.key) : -len(END)].split(END)))
 
 
 def element_deltas(a: State, b: State, old: Spot, new: Spot) -> Iterator[Delta]:
     """Where two lists differ whose elements stand for each other in their places: as many, none inserted or removed."""
-    at_a, at_b = old.rank + 1, new.rank + 1
-    while at_a < old.end and at_b < new.end:
-        run = common_run(a.tree, at_a, b.tree, at_b, min(old.end - at_a, new.end - at_b))
-        if at_a + run >= old.end and at_b + run >= new.end:
+    one, other = Cursor(a.tree, old.rank + 1), Cursor(b.tree, new.rank + 1)
+    while True:
+        step_over_common(one, other, min(old.end - one.rank, new.end - other.rank))
+        if one.rank >= old.end and other.rank >= new.end:
             return
-        child_a = a.element_at(old, min(at_a + run, old.end - 1))
-        child_b = b.element_at(new, min(at_b + run, new.end - 1))
-        # The run may end inside an element on one side and behind it on the other: the earlier one differs.
-        first = min(int(child_a.tokens[-1]), int(child_b.tokens[-1]))
-        one, other = a.element(old, first), b.element(new, first)
-        assert one is not None and other is not None, "BUG: the lists are equally long"
-        yield from _deltas(a, b, other.tokens, one, other)
-        at_a, at_b = one.end, other.end
-
-
-def _segment(key: str, prefix: int) -> str:
-    return key[prefix : key.index(END, prefix)]
+        left = a.element_at(old, min(one.rank, old.end - 1))
+        right = b.element_at(new, min(other.rank, new.end - 1))
+        # One may stand inside an element and the other behind it: the earlier one differs.
+        first = min(int(left.tokens[-1]), int(right.tokens[-1]))
+        here, there = a.element(old, first), b.element(new, first)
+        assert here is not None and there is not None, "BUG: the lists are equally long"
+        yield from _deltas(a, b, there.tokens, here, there)
+        one.seek(here.end)
+        other.seek(there.end)
 
 
 def common_run(a: Tree, at_a: int, b: Tree, at_b: int, most: int) -> int:
@@ -97,44 +127,7 @@ def common_run(a: Tree, at_a: int, b: Tree, at_b: int, most: int) -> int:
 
     Nodes with equal ids are skipped whole; origins do not count.
     """
-    run = 0
-    while run < most:
-        nodes_a, leaf_a, in_a = _nodes_at(a, at_a + run)
-        nodes_b, leaf_b, in_b = _nodes_at(b, at_b + run)
-        skip = max(
-            (nodes_a[same] for same in nodes_a.keys() & nodes_b.keys() if nodes_a[same] <= most - run), default=0
-        )
-        if not skip:
-            bound = min(len(leaf_a.items) - in_a, len(leaf_b.items) - in_b, most - run)
-            skip = _common(leaf_a.items, in_a, leaf_b.items, in_b, bound)
-            if skip < bound:
-                return run + skip
-        run += skip
-    return run
-
-
-def _common(left: list[Entry], at_left: int, right: list[Entry], at_right: int, bound: int) -> int:
-    for count in range(bound):
-        a, b = left[at_left + count], right[at_right + count]
-        if a is not b and (a.key != b.key or a.kind != b.kind or (a.kind == SCALAR and not same_scalar(a, b))):
-            return count
-    return bound
-
-
-def _nodes_at(tree: Tree, rank: int) -> tuple[dict[NodeId, int], Leaf, int]:
-    """Ids and sizes of the nodes whose first entry has this rank, the leaf that holds it, and where in it."""
-    starting: dict[NodeId, int] = {}
-    link: Link = tree.root
-    while True:
-        if rank == 0:
-            starting[link.id] = link.count
-        node = tree.open(link)
-        if type(node) is not Branch:
-            assert type(node) is Leaf, "BUG: a node is a leaf or a branch"
-            return starting, node, rank
-        child = node.child_at(rank)
-        rank -= node.starts[child]
-        link = node.items[child]
+    return step_over_common(Cursor(a, at_a), Cursor(b, at_b), most)
 
 
 # --- lists --------------------------------------------------------------------

@@ -1,4 +1,8 @@
-"""Operations on a state. Each is all or nothing and says how many paths it changed."""
+"""Operations on a state. Each is all or nothing and says how many paths it changed.
+
+What a set or a delete does to the tree is planned first, as splices. So a run of them at different places is planned
+on one state and done in one go: each node is made once, however many operations fall into it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asg_mcp.core.flat import flatten, nest, placed, reconcile, relative, same_content, splices_between
-from asg_mcp.core.nodes import LIST, MAP, SCALAR, Blob, Entry
+from asg_mcp.core.nodes import LIST, MAP, SCALAR, Blob, Entry, Hasher
 from asg_mcp.core.operations import Absent, Op, Operation
 from asg_mcp.core.paths import APPEND, ELEMENT, END, Tokens, format_path, is_within, list_index, map_segment
 from asg_mcp.core.state import Gap, Spot, State
@@ -29,10 +33,13 @@ def apply_operation(state: State, operation: Operation, origin: int) -> Edited:
 
     Raises PathNotFound, InvalidPath, WrongType or TestFailed; the state is immutable, so nothing is half done.
     """
-    entries = None
-    if not isinstance(operation.value, Absent):
-        entries = flatten(operation.value, "", origin, state.tree.hasher)
+    entries = entries_of(operation, origin, state.tree.hasher)
     return apply_entries(state, operation.op, operation.path, operation.source, entries, origin)
+
+
+def entries_of(operation: Operation, origin: int, hasher: Hasher) -> list[Entry] | None:
+    """The value of an operation as entries below the key ""; None where it has none."""
+    return None if isinstance(operation.value, Absent) else flatten(operation.value, "", origin, hasher)
 
 
 def apply_entries(
@@ -54,50 +61,127 @@ def apply_entries(
     return _test(state, path, entries)
 
 
+class Editor:
+    """Operations done to a state one after the other, with the outcome that `apply_entries` has for each.
+
+    Sets and deletes at different places, which move no element of a list, wait until another operation has to see what
+    they made, and are then done together.
+    """
+
+    def __init__(self, state: State, origin: int) -> None:
+        self._state = state
+        self._origin = origin
+        self._splices: dict[tuple[int, int, str], Splice] = {}
+        """By ranks, and where entries come between two by key, which is their order outside lists."""
+        self._touched: set[Tokens] = set()
+        self._above: set[Tokens] = set()
+        """What lies above a touched path."""
+
+    @property
+    def state(self) -> State:
+        """The state after all operations."""
+        if self._splices:
+            self._state = State(self._state.tree.splice([self._splices[place] for place in sorted(self._splices)]))
+            self._splices = {}
+        self._touched, self._above = set(), set()
+        return self._state
+
+    def apply(self, op: Op, path: Tokens, source: Tokens | None, entries: Sequence[Entry] | None) -> tuple[int, Tokens]:
+        """Do one operation; how many paths it changed, and where the value is. Raises what apply_entries raises."""
+        ways = [path[:length] for length in range(len(path) + 1)]
+        state = self._state
+        if path in self._above or not self._touched.isdisjoint(ways):
+            state = self.state
+        planned = self._planned(op, path, entries)
+        if planned is None:
+            edited = apply_entries(state if op is Op.TEST else self.state, op, path, source, entries, self._origin)
+            self._state = edited.state
+            return edited.changed, edited.path
+        (splices, changed), touched = planned
+        if splices:
+            self._touched.add(touched)
+            self._above.update(ways[: len(touched)])
+        for low, high, come in splices:
+            self._splices[low, high, come[0].key if low == high else ""] = (low, high, come)
+        return changed, path
+
+    def _planned(self, op: Op, path: Tokens, entries: Sequence[Entry] | None) -> tuple[_Plan, Tokens] | None:
+        """What an operation does, and the path that comes, goes or changes by it; None where it has to go alone."""
+        if not path or op not in (Op.SET, Op.DELETE):
+            return None
+        place = self._state.locate(path)
+        if op is Op.DELETE:
+            parent = self._state.locate(path[:-1])
+            if isinstance(place, Gap) or isinstance(parent, Gap) or parent.entry.kind != MAP:
+                return None
+            return _plan_delete(place, parent, self._origin), path
+        assert entries is not None, "BUG: a set has a value"
+        if isinstance(place, Spot):
+            return _plan_set(self._state, place, entries, self._origin), path
+        if place.deepest.entry.kind != MAP:
+            return None
+        return _plan_create(self._state, place, entries, self._origin), path[: len(place.deepest.tokens) + 1]
+
+
 def _set(state: State, path: Tokens, value: Sequence[Entry], origin: int) -> Edited:
     place = state.locate(path)
     if isinstance(place, Gap):
         return _create(state, place, value, origin)
     if not path:
         _check_root(value)
-    old_entries = list(state.tree.entries(place.rank, place.end))
-    new = nest(placed(value, place.entry.key, origin))
-    entries, changed = reconcile(nest(old_entries), new, origin)
-    if not changed:
-        return Edited(state, 0, path)
-    splices = splices_between(old_entries, entries, place.rank)
-    return Edited(State(state.tree.splice(splices)), changed, path)
+    return _done(state, _plan_set(state, place, value, origin), path)
 
 
 def _create(state: State, gap: Gap, value: Sequence[Entry], origin: int) -> Edited:
     """Set a path that does not exist: parents are made as maps."""
     deepest = gap.deepest
     depth = len(deepest.tokens)
-    rest = gap.tokens[depth + 1 :]
-    if deepest.entry.kind == LIST:
-        if gap.tokens[depth] != APPEND or rest:
-            raise state.missing(gap)
-        return _add_element(state, deepest, None, value, origin)
-    if deepest.entry.kind == SCALAR:
+    if deepest.entry.kind == MAP:
+        return _done(state, _plan_create(state, gap, value, origin), gap.tokens)
+    if deepest.entry.kind == SCALAR or gap.tokens[depth:] != (APPEND,):
         raise state.missing(gap)
-    key = deepest.entry.key + map_segment(gap.tokens[depth])
+    return _add_element(state, deepest, None, value, origin)
+
+
+def _delete(state: State, path: Tokens, origin: int) -> Edited:
+    if not path:
+        raise InvalidPath("The root cannot be deleted", hint="Set / to {} to clear the state.", path="/")
+    return _done(state, _plan_delete(state.spot(path), state.spot(path[:-1]), origin), path)
+
+
+_Plan = tuple[list[Splice], int]
+"""What an operation does to the tree, and how many paths it changes."""
+
+
+def _done(state: State, plan: _Plan, path: Tokens) -> Edited:
+    splices, changed = plan
+    return Edited(State(state.tree.splice(splices)) if splices else state, changed, path)
+
+
+def _plan_set(state: State, place: Spot, value: Sequence[Entry], origin: int) -> _Plan:
+    old_entries = [place.entry]
+    if place.end - place.rank > 1:
+        old_entries = list(state.tree.entries(place.rank, place.end))
+    new = nest(placed(value, place.entry.key, origin))
+    entries, changed = reconcile(nest(old_entries), new, origin)
+    return [*splices_between(old_entries, entries, place.rank)] if changed else [], changed
+
+
+def _plan_create(state: State, gap: Gap, value: Sequence[Entry], origin: int) -> _Plan:
+    deepest = gap.deepest
+    token, *rest = gap.tokens[len(deepest.tokens) :]
+    key = deepest.entry.key + map_segment(token)
     rank = state.tree.lower_bound(key, deepest.rank + 1, deepest.end)
     entries: list[Entry] = []
     for token in rest:
         entries.append(Entry(key, MAP, None, origin))
         key += map_segment(token)
     entries += placed(value, key, origin)
-    tree = state.tree.splice([_bump(deepest, origin), (rank, rank, entries)])
-    return Edited(State(tree), len(entries), gap.tokens)
+    return [_bump(deepest, origin), (rank, rank, entries)], len(entries)
 
 
-def _delete(state: State, path: Tokens, origin: int) -> Edited:
-    if not path:
-        raise InvalidPath("The root cannot be deleted", hint="Set / to {} to clear the state.", path="/")
-    spot = state.spot(path)
-    parent = state.spot(path[:-1])
-    tree = state.tree.splice([_bump(parent, origin), (spot.rank, spot.end, [])])
-    return Edited(State(tree), spot.end - spot.rank, path)
+def _plan_delete(spot: Spot, parent: Spot, origin: int) -> _Plan:
+    return [_bump(parent, origin), (spot.rank, spot.end, [])], spot.end - spot.rank
 
 
 def _append(state: State, path: Tokens, value: Sequence[Entry], origin: int) -> Edited:

@@ -41,6 +41,8 @@ class EventKind(StrEnum):
     EPOCH_OPENED = "epoch_opened"
     EPOCH_SEALED = "epoch_sealed"
     EPOCH_SIGNED = "epoch_signed"
+    RESTORED = "restored"
+    SPECULATION_BROUGHT = "speculation_brought"
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,12 @@ MIGRATIONS_MAX = 1_000
 MIGRATION_CHANGES_MAX = 50
 """Changes that a dry run shows of each step; it counts them all."""
 
+# --- backups and the mark ---------------------------------------------------------
+MARK_SECONDS = 1.0
+"""Between two high-water marks of a store that is written to without pause; each takes some 2 ms of a thread."""
+BACKUPS_KEPT_MAX = 10_000
+"""The N of `backup --keep N`."""
+
 # --- ids --------------------------------------------------------------------
 SHORT_ID_DIGITS = 12
 PREFIX_DIGITS_MIN = 6
@@ -160,6 +166,28 @@ PENDING_BYTES_MAX = 256 * 1_024 * 1_024
 DRAIN_SECONDS_MAX = 35.0
 """How long pending calls may finish once the client is gone: a write may wait LOCK_WAIT_SECONDS_MAX for its turn."""
 
+# --- HTTP ---------------------------------------------------------------------
+HTTP_BODY_BYTES_MAX = 16 * 1_024 * 1_024
+"""Of one request: COMMIT_BYTES_MAX as JSON, with its escapes and envelope."""
+HTTP_DEPTH_MAX = VALUE_DEPTH_MAX + 32
+"""Levels of nesting of a request's JSON: a value of VALUE_DEPTH_MAX inside a call inside its envelope."""
+HTTP_REQUESTS_PER_SECOND = 1_000
+"""Of one token, in the long run: about what one process can answer, so that no token takes all of it for long."""
+HTTP_REQUESTS_BURST = 2_000
+"""Requests that may come at once after a pause."""
+HTTP_RATES_KEPT_MAX = 10_000
+"""Tokens and addresses whose rate is remembered; the longest unused is forgotten."""
+HTTP_BODY_SECONDS_MAX = 30.0
+"""How long a client may take to send a body."""
+HTTP_SEND_SECONDS_MAX = 60.0
+"""How long a client may take to read one part of a reply before its connection is closed."""
+HTTP_CONNECTIONS_MAX = 1_024
+"""Open at once; more are answered 503."""
+HTTP_SESSIONS_MAX = 1_024
+"""Sessions of the older era's Streamable HTTP, open at once."""
+TOKENS_MAX = 1_000
+TOKENS_FILE_BYTES_MAX = 4 * 1_024 * 1_024
+
 # --- resources, subscriptions, completion ---------------------------------------
 URI_CHARS_MAX = 16_384
 """Of a resource: a ref and a path of PATH_BYTES_MAX, every byte of them percent-encoded."""
@@ -173,3 +201,13 @@ COMPLETIONS_MAX = 100
 """Values of one completion, as the protocol bounds it."""
 COMPLETION_SCAN_MAX = 10_000
 """Names behind those values that are counted, some 20 ms; with more the total is left out."""
+FOLLOWED_EVENTS_MAX = 256
+FOLLOWED_CHANGES_MAX = 1_000
+"""Of one look of a follower of a branch; the next goes on there, and what one commit changed stays together."""
+UPDATE_ATTEMPTS_MAX = 64
+UPDATE_PAUSE_SECONDS_MAX = 0.1
+"""A read-modify-write that others keep overtaking pauses for a random time up to this and gives up in the end."""
+
+# --- evidence -------------------------------------------------------------------
+BUNDLE_BYTES_MAX = 512 * 1_024 * 1_024
+"""Of one evidence bundle, made and verified in memory: 9 KB a commit measured with 10,000 leaves and 400 B of prose."""

@@ -66,6 +66,11 @@ class Tree:
         """
         if low >= high:
             return high
+        _, offset, index = self._search(key, low, high)
+        return offset + index
+
+    def _search(self, key: str, low: int, high: int) -> tuple[Leaf, int, int]:
+        """The leaf in which a search by key in a range that is not empty ends, its first rank, and where in it."""
         node, offset = self.open(self.root), 0
         while type(node) is Branch:
             starts = node.starts
@@ -74,15 +79,18 @@ class Tree:
             child = bisect_left(node.keys, key, first, last)
             offset += starts[child]
             node = self.open(node.items[child])
-        return offset + bisect_left(node.keys, key, max(low - offset, 0), min(high - offset, len(node.keys)))
+        assert type(node) is Leaf, "BUG: below the branches there are leaves"
+        index = bisect_left(node.keys, key, max(low - offset, 0), min(high - offset, len(node.keys)))
+        return node, offset, index
 
     def find(self, key: str, low: int, high: int) -> tuple[int, Entry] | None:
         """Rank and entry of `key` in [low, high), or None."""
-        rank = self.lower_bound(key, low, high)
-        if rank >= high:
+        if low >= high:
             return None
-        entry = self.entry(rank)
-        return (rank, entry) if entry.key == key else None
+        leaf, offset, index = self._search(key, low, high)
+        if offset + index >= high or index == len(leaf.items) or leaf.keys[index] != key:
+            return None
+        return offset + index, leaf.items[index]
 
     def end_of(self, key: str, low: int, high: int) -> int:
         """The rank behind the last entry at or below `key` in [low, high)."""
@@ -228,6 +236,33 @@ class Tree:
             position = high
         self._feed(builder, position, len(self), final=True)
         return Tree(self.source, self.hasher, self._finish(builder))
+
+    def with_origins(self, changed: Sequence[tuple[int, Entry]]) -> Tree:
+        """The tree with entries of other origins at these ranks, in order; all else of an entry is as it was.
+
+        No origin is hashed, so the nodes are the same ones and keep their ids.
+        """
+        return Tree(self.source, self.hasher, self._with_origins(self.root, changed, 0)) if changed else self
+
+    def _with_origins(self, link: Link, changed: Sequence[tuple[int, Entry]], start: int) -> Link:
+        node = self.open(link)
+        twin: Node
+        if type(node) is Leaf:
+            entries = [*node.items]
+            for rank, entry in changed:
+                entries[rank - start] = entry
+            twin = Leaf(entries, node.stored)
+        else:
+            assert type(node) is Branch, "BUG: a node is a leaf or a branch"
+            links = []
+            done = 0
+            for child, low in zip(node.items, node.starts, strict=False):
+                first, behind = done, start + low + child.count
+                while done < len(changed) and changed[done][0] < behind:
+                    done += 1
+                links.append(self._with_origins(child, changed[first:done], start + low) if done > first else child)
+            twin = Branch(node.height, links, node.stored)
+        return self.hasher.link_to(twin, link.id)
 
     def _finish(self, builder: Builder) -> Link:
         """The link to the new top node.

@@ -7,7 +7,8 @@ from typing import Any, Unpack
 
 from asg_mcp.library import calls
 from asg_mcp.library.calls import Calls, Guarded, Retried
-from asg_mcp.library.results import Branch, Change, Merged, Page
+from asg_mcp.library.reading import Page
+from asg_mcp.library.results import Branch, Change, Merged
 from asg_mcp.schemas.branch import BranchParams, DeleteBranchParams, DiffParams, ListBranchesParams, MergeParams
 from asg_mcp.tools import branch
 

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from asg_mcp.core.limits import PAGE_ITEMS_MAX
 from asg_mcp.core.values import JsonValue
 from asg_mcp.errors import InvalidArgument, InvalidValue
-from asg_mcp.library.results import Page, Result
+from asg_mcp.library.reading import Page, Result
 from asg_mcp.schemas.base import Params, Wire
 from asg_mcp.tools.registry import ToolContext
 
@@ -86,15 +86,16 @@ class Calls(ABC):
     ) -> Page[Item]:
         """Items of as many replies as it takes: a reply is bounded for models, a list for programs is not."""
         found: Page[Item] = Page()
-        while True:
-            asked = {**arguments, "limit": max(1, min(limit - len(found), PAGE_ITEMS_MAX))}
-            reply = await self._ask(handler, model, asked)
-            found.extend(items(reply))
-            fields = reply.model_dump(include={"next_cursor", "omitted"})
-            found.next_cursor, found.omitted = fields["next_cursor"], fields.get("omitted", 0)
-            if not found.next_cursor or len(found) >= limit:
-                return found
-            arguments = {**arguments, "cursor": found.next_cursor}
+        async with self._calling() as context:
+            while True:
+                asked = {**arguments, "limit": max(1, min(limit - len(found), PAGE_ITEMS_MAX))}
+                reply = await handler(context, checked(model, asked))
+                found.extend(items(reply))
+                fields = reply.model_dump(include={"next_cursor", "omitted"})
+                found.next_cursor, found.omitted = fields["next_cursor"], fields.get("omitted", 0)
+                if not found.next_cursor or len(found) >= limit:
+                    return found
+                arguments = {**arguments, "cursor": found.next_cursor}
 
 
 def checked(model: type[P], arguments: Arguments) -> P:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from asg_mcp.library.results import Blame, Entry, Row, Speculation
+from asg_mcp.library.reading import Row
+from asg_mcp.library.results import Blame, Entry, Speculation
 from asg_mcp.schemas.base import Wire
 
 Fields = dict[str, Any]

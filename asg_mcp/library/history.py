@@ -7,7 +7,8 @@ from typing import Any, Unpack
 
 from asg_mcp.library import calls, entries
 from asg_mcp.library.calls import Calls, Guarded
-from asg_mcp.library.results import Blame, Entry, Page, Reverted, Row
+from asg_mcp.library.reading import Page, Row
+from asg_mcp.library.results import Blame, Entry, Reverted
 from asg_mcp.schemas.history import BlameParams, LogParams, QueryParams, RevertParams
 from asg_mcp.tools import history
 

@@ -84,10 +84,10 @@ class SpeculationMethods(StateMethods, Calls):
         **more: Unpack[Explained],
     ) -> Promoted:
         """The same as `commit_speculation`, under the tool's name."""
-        why = calls.reasons(description, category, agent, reasoning, confidence, tags, more)
-        settled = calls.plain([dict(item) for item in resolutions])
-        given = {"handle": handle_of(spec), "target": target, "resolutions": settled, **why}
-        return Promoted.of((await self._ask(speculate.commit_spec, CommitSpecParams, given)).dump())
+        why: calls.Arguments = {"category": category, "agent": agent, "reasoning": reasoning}
+        why |= {"confidence": confidence, "tags": tags}
+        rest: calls.Arguments = {"target": target, "resolutions": resolutions}
+        return await self.commit_speculation(spec, description, **why, **rest, **more)
 
     async def discard_speculation(
         self, spec: str | Speculation, lesson: str = "", **more: Unpack[Retried]

@@ -9,7 +9,8 @@ from asg_mcp.core.paths import format_path, parse_path
 from asg_mcp.library import calls
 from asg_mcp.library.calls import Calls, Explained, Guarded
 from asg_mcp.library.entries import explained
-from asg_mcp.library.results import Found, Match, Page, Written
+from asg_mcp.library.reading import Page
+from asg_mcp.library.results import Found, Match, Written
 from asg_mcp.schemas.state import ApplyParams, DeleteParams, SearchParams, SetParams
 from asg_mcp.tools import pack, state
 
@@ -59,9 +60,9 @@ class StateMethods(Calls):
         **more: Unpack[Guarded],
     ) -> Written:
         """Write a map or list as one commit: the same as `set`."""
-        why = calls.reasons(description, category, agent, reasoning, confidence, tags, more)
-        given = {"path": path, "value": calls.plain(value), **calls.on(ref), **why}
-        return Written.of((await self._ask(state.set_value, SetParams, given)).dump())
+        why: calls.Arguments = {"category": category, "agent": agent, "reasoning": reasoning}
+        why |= {"confidence": confidence, "tags": tags}
+        return await self.set(path, value, description, ref=ref, **why, **more)
 
     @overload
     async def get(self, path: str, ref: str = "main", *, as_: None = None) -> Any: ...
@@ -88,7 +89,8 @@ class StateMethods(Calls):
             found = await context.repo.get(ref, tokens, depth=depth, max_bytes=_NO_LIMIT_BYTES, cursor="")
         fields = {"path": format_path(found.path), "ref": found.ref, "value": found.value, "type": found.type}
         ids = {"commit": found.commit.short, "object": found.object.short}
-        return Found.of({**fields, **ids, "last_change": explained(pack.commit(found.last_change))})
+        last = {**pack.commit(found.last_change), "category": found.last_change.category.value}
+        return Found.of({**fields, **ids, "last_change": explained(last)})
 
     async def delete(
         self,

@@ -7,7 +7,8 @@ from typing import Any, Unpack
 
 from asg_mcp.library import calls
 from asg_mcp.library.calls import Calls, Retried
-from asg_mcp.library.results import Epoch, Migration, Outcome, Page, Plan, Session, TaskDone
+from asg_mcp.library.reading import Page
+from asg_mcp.library.workresults import Epoch, Migration, Outcome, Plan, Session, TaskDone
 from asg_mcp.schemas.accountability import OpenSessionParams, ResolveParams
 from asg_mcp.schemas.epochs import CreateEpochParams, SealEpochParams
 from asg_mcp.schemas.history import QueryParams
@@ -91,12 +92,13 @@ class WorkMethods(Calls):
         Raises Conflict where the id is taken, InvalidName.
         """
         given = {"id": id, "description": description, "root_intents": list(root_intents), "since": since, **more}
-        return Epoch.of((await self._ask(epochs.create_epoch, CreateEpochParams, {**given, "tags": list(tags)})).dump())
+        reply = await self._ask(epochs.create_epoch, CreateEpochParams, {**given, "tags": list(tags)})
+        return _epoch({**reply.dump(), "description": description})
 
     async def seal_epoch(self, id: str, summary: str, **more: Unpack[Retried]) -> Epoch:
         """Fix an epoch for ever: its members, a tag, and the signed root of the log. Raises NotFound, Conflict."""
         reply = await self._ask(epochs.seal_epoch, SealEpochParams, {"id": id, "summary": summary, **more})
-        return Epoch.of({**reply.dump(), "state": "sealed"})
+        return _epoch({**reply.dump(), "state": "sealed"})
 
     async def list_epochs(self, *, status: str | None = None, limit: int = 500, cursor: str = "") -> Page[Epoch]:
         """The epochs, the newest first; with `status` open or sealed, those."""
@@ -106,7 +108,7 @@ class WorkMethods(Calls):
             QueryParams,
             given,
             limit,
-            lambda reply: [Epoch.of(one) for one in reply.items if isinstance(one, dict)],
+            lambda reply: [_epoch(one) for one in reply.items if isinstance(one, dict)],
         )
 
     async def plan(
@@ -182,3 +184,7 @@ class WorkMethods(Calls):
         """
         given = {"action": action, **calls.on(ref), "to": to, **more}
         return Migration.of((await self._ask(migrate.migrate, MigrateParams, given)).dump())
+
+
+def _epoch(fields: Mapping[str, Any]) -> Epoch:
+    return Epoch.of({**fields, "id": fields["epoch"]})

@@ -12,7 +12,7 @@ from asg_mcp.repo.guards import fingerprint, recall, remember
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.permits import check_branch, open_session_record
 from asg_mcp.repo.records import info_of
-from asg_mcp.repo.resolve import SPECULATION_PREFIX
+from asg_mcp.repo.resolve import SPECULATION_PREFIX, commits_seen
 from asg_mcp.repo.results import RefInfo
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import Ref, RefKind, Writer
@@ -39,10 +39,12 @@ def make_ref(writer: Writer, view: View, name: str, kind: str, source: str, auth
     known = recall(writer, author.principal, request_id, asked)
     if known is not None:
         return _info(writer, Ref(name, ref_kind, known[0]))
+    if author.session:
+        open_session_record(writer, author.session, author.principal, writer.now())
     row = view.resolve(source)
     ref = Ref(name, ref_kind, row.seq)
     existing = writer.ref(name)
-    if existing is None and is_prefix(name) and writer.commit_seqs(name.lower(), 1):
+    if existing is None and is_prefix(name) and commits_seen(writer, view.graph, name, author.principal, 1):
         raise InvalidName(
             f"{name} is how a commit's id begins, and would mean the branch from now on",
             hint="Choose a name that is not all hex digits.",
@@ -82,8 +84,14 @@ def drop_branch(writer: Writer, name: str, author: Author, request_id: str) -> R
     if ref.kind is RefKind.TAG:
         raise Forbidden(f"{name} is a tag, and tags stay", hint="Only branches can be deleted.", ref=name)
     if author.session:
-        record = open_session_record(writer, author.session, author.principal, writer.now())
-        check_branch(author.session, record.data, name)
+        data = open_session_record(writer, author.session, author.principal, writer.now()).data
+        check_branch(author.session, data, name)
+        if data["scope"]:
+            raise Forbidden(
+                f"Session {author.session} is bound to paths, and a branch holds all paths",
+                hint="Leave the deletion to whoever opened the session.",
+                scope=data["scope"],
+            )
     if name == DEFAULT_BRANCH:
         raise Forbidden(f"{name} is the default branch", hint="It stays; revert its commits instead.", ref=name)
     writer.swap_ref(ref, None)

@@ -24,7 +24,7 @@ from asg_mcp.repo.settling import named
 from asg_mcp.repo.specresults import ChangeSet, Compared, ComparedPair, CompareResult
 from asg_mcp.repo.speculation import Speculation, bare, open_speculation, speculation_at
 from asg_mcp.repo.view import View
-from asg_mcp.storage.base import Writer
+from asg_mcp.storage.base import CommitRow, Writer
 
 CHANGES_SHOWN_MAX = 50
 """Changes that a comparison hands out of each set; it counts them further."""
@@ -85,27 +85,25 @@ def _open(view: View, handle: str) -> Speculation:
 
 
 def _compared(view: View, one: Speculation, state: State) -> Compared:
+    """What committing it to its branch as that is now would bring; where there is none, what was tried in it alone."""
     data = one.record.data
+    target = view.reader.ref(data["target"]) if data["target"] else None
+    base = one.base if target is None else base_for(view, one, target)
     return Compared(
         handle=one.handle,
         label=data["label"],
-        base=CommitId(one.base.id),
+        base=CommitId(base.id),
         head=CommitId(one.head.id),
         target=data["target"],
-        changed=change_set(view.state(one.base), state),
-        conflicts=_conflicts(view, one),
+        changed=change_set(view.state(base), state),
+        conflicts=None if target is None else _conflicts(view, base, one.head, view.reader.commit(target.seq)),
     )
 
 
-def _conflicts(view: View, one: Speculation) -> tuple[Conflict, ...] | None:
-    """What would stand in the way of committing it to its branch as that is now; None where there is none."""
-    target = one.record.data["target"]
-    ref = view.reader.ref(target) if target else None
-    if ref is None:
-        return None
-    head = view.reader.commit(ref.seq)
-    plan = rebased(view, base_for(view.reader, one, target), one.head, view.state(head), ())
-    return named(view, plan.conflicts, head, one.head)
+def _conflicts(view: View, base: CommitRow, tried: CommitRow, head: CommitRow) -> tuple[Conflict, ...]:
+    """What would stand in the way at this head of its branch."""
+    plan = rebased(view, base, tried, view.state(head), ())
+    return named(view, plan.conflicts, head, tried)
 
 
 def change_set(before: State, after: State) -> ChangeSet:

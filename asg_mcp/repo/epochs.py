@@ -8,38 +8,56 @@
 Nothing about an epoch comes after its seal but its signature. Commits carry no mark of
 an epoch: they are members by what they serve and when they were made, so whoever has
 the log's events can tell the members again, and writing never waits for an epoch.
+Trials in speculations are no members (see `lineage`): only what was committed to branches is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from asg_mcp.core.events import EventKind
+from asg_mcp.core.ids import is_prefix
 from asg_mcp.core.intents import Author, Category, Intent, check_name
 from asg_mcp.core.limits import EPOCH_ROOTS_MAX, NEAREST_MAX, REASONING_BYTES_MAX
 from asg_mcp.core.notes import Note, VerifierKey, parse_checkpoint
 from asg_mcp.core.refs import check_ref_name
 from asg_mcp.core.times import format_time, parse_time
 from asg_mcp.core.values import checked
-from asg_mcp.errors import Conflict, InvalidArgument, InvalidName, LimitExceeded, NotFound, RefExists
+from asg_mcp.errors import Conflict, Forbidden, InvalidArgument, InvalidName, LimitExceeded, NotFound, RefExists
 from asg_mcp.repo.branches import DEFAULT_BRANCH, EPOCH_TAGS
 from asg_mcp.repo.guards import fingerprint, recall, remember
+from asg_mcp.repo.intents import own_session
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.lineage import Lineage, whole_id
 from asg_mcp.repo.permits import open_session_record
 from asg_mcp.repo.requests import EpochRequest
+from asg_mcp.repo.resolve import commits_seen, tried_in
 from asg_mcp.repo.results import EpochInfo
-from asg_mcp.storage.base import Reader, Record, RecordKind, Ref, RefKind, Writer
+from asg_mcp.repo.streams import seqs_of
+from asg_mcp.repo.view import View
+from asg_mcp.storage.base import Reader, Record, RecordKind, Ref, RefKind, TermKind, Writer
 
 OPEN, SEALED = "open", "sealed"
 _PAGE = 500
 _SHOWN_AS_KEPT = ("summary", "tag", "size", "members", "root", "opening", "checkpoint", "key")
 
 
-def open_epoch(writer: Writer, request: EpochRequest, author: Author, request_id: str) -> Record:
+@dataclass(frozen=True, slots=True)
+class RootsTold:
+    """Which root intents of an epoch may not be what was meant."""
+
+    unknown: tuple[str, ...]
+    """Nothing is called so yet."""
+    earlier: tuple[str, ...]
+    """Some of the commits below these were made before the epoch begins, and are no members."""
+
+
+def open_epoch(writer: Writer, request: EpochRequest, author: Author, request_id: str) -> tuple[Record, bool]:
     """Open an epoch that a checked request asks for. The same one again is answered as opened.
 
+    Returns its record, and whether this is the answer to an earlier request with the same request_id.
     Raises InvalidArgument for a time to come, Conflict when the id is taken by an epoch
     of other arguments, RefExists when it is by a tag, and RequestReused.
     """
@@ -48,7 +66,7 @@ def open_epoch(writer: Writer, request: EpochRequest, author: Author, request_id
     _check_session(writer, author)
     record = writer.record(RecordKind.EPOCH, request.epoch)
     if known is not None and record is not None:
-        return record
+        return record, True
     told = {
         "description": request.description,
         "root_intents": list(request.root_intents),
@@ -77,21 +95,23 @@ def open_epoch(writer: Writer, request: EpochRequest, author: Author, request_id
             state=record.data["state"],
         )
     remember(writer, author.principal, request_id, asked, [request.epoch])
-    return record
+    return record, False
 
 
 def seal_epoch(
     writer: Writer, epoch: str, summary: str, author: Author, request_id: str, lineage: Lineage | None
-) -> Record:
+) -> tuple[Record, bool]:
     """Fix the members of an epoch, tag the head of the default branch, and log the seal. Once sealed, it is answered.
 
-    `lineage` is what `lineage_of` found on an earlier reader; only the commits since are looked at here. Raises
-    NotFound, Conflict when it was sealed with another summary, RefExists when its tag's name is taken, RequestReused.
+    `lineage` is what `lineage_of` found on an earlier reader; only the commits since are looked at here. Returns the
+    record, and whether this is the answer to an earlier request with the same request_id. Raises NotFound, Conflict
+    when it was sealed with another summary, RefExists when its tag's name is taken, Forbidden in a session that is
+    bound to paths, RequestReused.
     """
     check_summary(summary)
     asked = fingerprint("seal_epoch", epoch, summary) if request_id else b""
     known = recall(writer, author.principal, request_id, asked)
-    _check_session(writer, author)
+    _check_session(writer, author, whole=True)
     record = epoch_record(writer, epoch)
     if record.data["state"] == OPEN:
         lineage = lineage or _lineage(writer, record)
@@ -118,7 +138,7 @@ def seal_epoch(
         )
     if known is None:
         remember(writer, author.principal, request_id, asked, [epoch])
-    return record
+    return record, known is not None
 
 
 def sign_epoch(writer: Writer, epoch: str, opening: Note, sealing: Note, key: VerifierKey, author: Author) -> Record:
@@ -165,7 +185,7 @@ def lineage_of(reader: Reader, record: Record) -> Lineage:
 
 
 def epoch_info(reader: Reader, record: Record) -> EpochInfo:
-    """An epoch as it is shown. Where there are root intents, members so far and what follows a seal are counted now."""
+    """An epoch as it is shown. Members of an open one are counted now, and what follows a seal where it has roots."""
     data = record.data
     sealed = data["state"] == SEALED
     return EpochInfo(
@@ -179,7 +199,7 @@ def epoch_info(reader: Reader, record: Record) -> EpochInfo:
         agent=data["agent"],
         opened_at=format_time(data["opened_at"]),
         opened=record.opened,
-        commits=data["commits"] if sealed else _members_so_far(reader, record),
+        commits=data["commits"] if sealed else len(lineage_of(reader, record).members),
         follows=_follows(reader, record) if sealed else 0,
         sealed_at=format_time(data["sealed_at"]) if sealed else "",
         **{name: data[name] for name in _SHOWN_AS_KEPT if name in data},
@@ -206,10 +226,20 @@ def checked_request(request: EpochRequest) -> None:
         parse_time(request.since)
 
 
-def _check_session(writer: Writer, author: Author) -> None:
-    """Raise HandleNotFound unless the author's session, if it has one, is open."""
-    if author.session:
-        open_session_record(writer, author.session, author.principal, writer.now())
+def _check_session(writer: Writer, author: Author, *, whole: bool = False) -> None:
+    """Raise HandleNotFound unless the author's session, if it has one, is open.
+
+    With `whole`, raise Forbidden where it is bound to paths: what is asked for is about the whole store.
+    """
+    if not author.session:
+        return
+    data = open_session_record(writer, author.session, author.principal, writer.now()).data
+    if whole and data["scope"]:
+        raise Forbidden(
+            f"A seal is of the whole store, and session {author.session} is bound to {', '.join(data['scope'])}",
+            hint="Have whoever opened the session seal it; asg_resolve reports what was done in it.",
+            scope=data["scope"],
+        )
 
 
 def check_summary(summary: str) -> None:
@@ -229,7 +259,35 @@ def check_summary(summary: str) -> None:
 def _roots(writer: Writer, given: tuple[str, ...]) -> list[str]:
     """The names of the root intents; what begins the id of one commit stands for that commit too."""
     below = writer.last_seq() + 1
-    return sorted({name for root in given for name in (root, whole_id(writer, root, below)) if name})
+    return sorted({name for root in given for name in (root, _whole(writer, root, below)) if name})
+
+
+def _whole(writer: Writer, root: str, below: int) -> str:
+    found = whole_id(writer, root, below)
+    # A trial links nothing, and its whole id would tell whoever does not see it that it is there.
+    return "" if found and tried_in(writer, writer.commit(_seq_of(writer, found))) else found
+
+
+def roots_told(view: View, record: Record) -> RootsTold:
+    """What whoever opened an epoch over root intents should know of them. Found by the index, not by a pass."""
+    after = _seq_of(view.reader, record.data["after"])
+    unknown, earlier = [], []
+    for root in record.data["root_intents"]:
+        seqs = _serving(view, root)
+        first = next(seqs, None)
+        if first is None and own_session(view, root) is None:
+            unknown.append(root)
+        elif first is not None and first <= after:
+            earlier.append(root)
+    return RootsTold(tuple(unknown), tuple(earlier))
+
+
+def _serving(view: View, root: str) -> Iterator[int]:
+    """The commits that bear an intent or serve it directly, those that may be seen; of each kind the oldest first."""
+    if is_prefix(root):
+        yield from commits_seen(view.reader, view.graph, root, view.principal, 1)
+    yield from seqs_of(view.reader, (TermKind.INTENT, root), rising=True)
+    yield from seqs_of(view.reader, (TermKind.SESSION, root), rising=True)
 
 
 def _last_before(writer: Writer, since: str) -> str:
@@ -254,12 +312,6 @@ def _seq_of(reader: Reader, commit: str) -> int:
         return 0
     [seq] = reader.commit_seqs(commit, 2)
     return seq
-
-
-def _members_so_far(reader: Reader, record: Record) -> int:
-    if not record.data["roots"]:
-        return reader.last_seq() - _seq_of(reader, record.data["after"])
-    return len(lineage_of(reader, record).members)
 
 
 def _follows(reader: Reader, record: Record) -> int:

@@ -10,6 +10,7 @@ from asg_mcp.core.ids import is_prefix
 from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.times import parse_time
 from asg_mcp.errors import InvalidArgument
+from asg_mcp.repo.outcomes import OUTCOMES
 from asg_mcp.repo.patterns import compile_pattern
 from asg_mcp.repo.records import authority_of, info_of, key_of, outcome_of
 from asg_mcp.repo.requests import Query
@@ -40,6 +41,10 @@ class CommitFilter:
         _check_order(self._since, self._until, "since", "until", query.since, query.until)
         low, high = query.confidence_min, query.confidence_max
         _check_order(low, high, "confidence_min", "confidence_max", low, high)
+        if query.status not in ("", "open", *OUTCOMES):
+            raise InvalidArgument(
+                f"No intent has the status {query.status!r}", hint=f"Use open, {', '.join(OUTCOMES)}."
+            )
         self._words = asked_words(query.text) if query.text else []
         self._intent = NamedIntent(reader, query.intent) if query.intent else None
         self._checks = list(self._made_checks())

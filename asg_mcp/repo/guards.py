@@ -87,14 +87,16 @@ def check_head(
     head: CommitRow,
     state: State,
     operations: Sequence[Operation],
+    principal: str,
 ) -> bool:
     """Whether the write is rebased: the head moved since `expected`, but nothing that it touches changed.
 
-    Raises HeadMoved with each path that did, or when `expected` is not an ancestor of the head.
+    Raises HeadMoved with each path that did, or when `expected` is not an ancestor of the head, and what
+    `commit_by_prefix` raises: what `principal` may not see is as if it were not there.
     """
     if not expected:
         return False
-    seq = commit_by_prefix(reader, parse_prefix(expected))
+    seq = commit_by_prefix(reader, graph, parse_prefix(expected), principal)
     if seq == head.seq:
         return False
     if not is_ancestor(reader, graph, seq, head.seq):

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from asg_mcp.core.ids import is_prefix
-from asg_mcp.core.limits import RECORDS_SCANNED_MAX
+from asg_mcp.core.ids import DIGEST_BYTES, is_prefix
+from asg_mcp.core.limits import NEAREST_MAX, RECORDS_SCANNED_MAX, SHORT_ID_DIGITS
 from asg_mcp.errors import NotFound
-from asg_mcp.repo.records import info_of
-from asg_mcp.repo.resolve import commit_by_prefix
+from asg_mcp.repo.records import info_of, intent_id_of
+from asg_mcp.repo.resolve import commit_by_prefix, commits_seen
 from asg_mcp.repo.results import CommitInfo
 from asg_mcp.repo.streams import seqs_of
 from asg_mcp.repo.view import View
@@ -37,18 +37,18 @@ class IntentName:
 
 
 def intent_named(view: View, text: str) -> IntentName:
-    """The intent that a text names: an intent_id, a session's handle, or a commit.
+    """The intent that a text names: a session's handle, an intent_id, or a commit.
 
     Raises NotFound, and what a commit's prefix raises.
     """
+    session = own_session(view, text)
+    if session is not None:
+        return IntentName(text, frozenset({text}), None, session)
     bearer = _bearer(view, text)
     if bearer is not None:
         return name_of(view, bearer)
-    session = view.reader.record(RecordKind.SESSION, text)
-    if session is not None and _is_own(view, session):
-        return IntentName(text, frozenset({text}), None, session)
     if is_prefix(text):
-        return name_of(view, view.info(commit_by_prefix(view.reader, text)))
+        return name_of(view, view.info(commit_by_prefix(view.reader, view.graph, text, view.principal)))
     raise NotFound(
         f"No intent is called {text!r}",
         hint="Give the intent_id of a commit, its commit id, or a session; asg_query with target intents lists them.",
@@ -76,6 +76,15 @@ def children_of(view: View, intent: IntentName) -> Iterator[CommitInfo]:
                 yield info
 
 
+def bearers_of(view: View, name: str) -> Iterator[int]:
+    """The numbers of the commits that a child may call its parent by this name, of those that may be seen."""
+    if len(name) in (SHORT_ID_DIGITS, 2 * DIGEST_BYTES) and is_prefix(name) and name == name.lower():
+        yield from commits_seen(view.reader, view.graph, name, view.principal, NEAREST_MAX)
+    for seq in seqs_of(view.reader, (TermKind.INTENT, name), rising=True):
+        if intent_id_of(view.reader.commit(seq)) == name:
+            yield seq
+
+
 def records_of(view: View, kind: RecordKind) -> Iterator[Record]:
     """Records that whoever looks may see, newest first, the first RECORDS_SCANNED_MAX of them."""
     before, left = view.reader.events_count(), RECORDS_SCANNED_MAX
@@ -87,6 +96,12 @@ def records_of(view: View, kind: RecordKind) -> Iterator[Record]:
         before, left = page[-1].opened, left - len(page)
 
 
+def own_session(view: View, handle: str) -> Record | None:
+    """The record of a session that whoever looks may see; None where there is none."""
+    record = view.reader.record(RecordKind.SESSION, handle)
+    return record if record is not None and _is_own(view, record) else None
+
+
 def _is_own(view: View, record: Record) -> bool:
     """Whether the principal that looks may see a record: sessions and speculations are their principal's own."""
     bound = record.kind in (RecordKind.SESSION, RecordKind.SPECULATION)
@@ -95,5 +110,6 @@ def _is_own(view: View, record: Record) -> bool:
 
 def _bearer(view: View, text: str) -> CommitInfo | None:
     """The first commit with this intent_id."""
-    bearers = (view.info(seq) for seq in seqs_of(view.reader, (TermKind.INTENT, text)))
-    return min((info for info in bearers if info.intent_id == text), key=lambda info: info.seq, default=None)
+    # The index has children under the name too, but few of them before the first commit that bears it.
+    found = seqs_of(view.reader, (TermKind.INTENT, text), rising=True)
+    return next((view.info(seq) for seq in found if intent_id_of(view.reader.commit(seq)) == text), None)

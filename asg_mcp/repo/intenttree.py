@@ -11,7 +11,8 @@ from typing import Any
 from asg_mcp.core.times import format_time, parse_time
 from asg_mcp.repo import cursors
 from asg_mcp.repo.filters import CommitFilter
-from asg_mcp.repo.intents import IntentName, children_of, intent_named, name_of, records_of
+from asg_mcp.repo.graph import Reach
+from asg_mcp.repo.intents import IntentName, bearers_of, children_of, intent_named, name_of, own_session, records_of
 from asg_mcp.repo.records import authority_of, key_of, outcome_of
 from asg_mcp.repo.requests import Query
 from asg_mcp.repo.results import CommitInfo, IntentInfo, IntentPage
@@ -29,9 +30,9 @@ INTENT_NODES_MAX = 200
 def list_intents(view: View, query: Query) -> IntentPage:
     """One page of intents, newest first.
 
-    With `intent`, that one and all that serves it. Without any filter, the intents that serve no other, each with its
-    children. With filters, every commit and session that matches, each with its children. Raises what CommitFilter
-    and the scan raise, NotFound and InvalidCursor.
+    With `intent`, that one and all that serves it. Without any filter, the intents that serve no other that is listed,
+    each with its children. With filters, every commit and session that matches, each with its children. Raises what
+    CommitFilter and the scan raise, NotFound and InvalidCursor.
     """
     cursors.check_limit(query.limit)
     asked = cursors.digest(replace(query, limit=0, cursor=""))
@@ -55,7 +56,8 @@ def _matching(view: View, tree: _Tree, query: Query, head: int) -> Iterator[Inte
     )
     chosen = CommitFilter(view.reader, view.hasher, query)
     scan = Scan(view.reader, view.graph, chosen, head, everywhere=not query.ref, principal=view.principal)
-    commits = (tree.of_commit(info) for info in scan.all() if not (browsing and info.parent_intent))
+    within = view.graph.reach(view.reader, head) if query.ref else None
+    commits = (tree.of_commit(info) for info in scan.all() if not (browsing and tree.is_below(info, within)))
     sessions = (
         tree.of_session(record)
         for record in tree.sessions
@@ -98,6 +100,8 @@ class _Tree:
 
     view: View
     sessions: list[Record] = field(init=False)
+    _listed: dict[str, bool] = field(default_factory=dict)
+    """Whether an intent of this name is in the list."""
 
     def __post_init__(self) -> None:
         self.sessions = list(records_of(self.view, RecordKind.SESSION))
@@ -134,6 +138,20 @@ class _Tree:
             outcome=self._outcome(record.key),
             commit=None,
         )
+
+    def is_below(self, info: CommitInfo, within: Reach | None) -> bool:
+        """Whether a commit is shown below its parent, which needs one that is listed: `within` are its commits."""
+        name = info.parent_intent
+        if not name or name in (info.intent_id, info.id.short, info.id.hex()):
+            return False
+        if name not in self._listed:
+            self._listed[name] = self._is_listed(name, within)
+        return self._listed[name]
+
+    def _is_listed(self, name: str, within: Reach | None) -> bool:
+        if own_session(self.view, name) is not None:
+            return True
+        return any(within is None or seq in within for seq in bearers_of(self.view, name))
 
     def _outcome(self, key: str) -> dict[str, Any] | None:
         filed = self.view.reader.record(RecordKind.OUTCOME, key)

@@ -3,6 +3,9 @@
 An intent goes by the id of its commit, by the caller's `intent_id`, or by the handle of
 a session, whose commits it is the parent of. A child may be written before the commit that
 says what its parent serves: what a commit serves is settled by all commits up to the seal.
+
+What was tried in a speculation is passed over: it is no member, whatever it serves, and links
+nothing to a root. What came of a trial is a member by the commit that brought it to a branch.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 from asg_mcp.core.ids import DIGEST_BYTES, CommitId, is_prefix
 from asg_mcp.core.merkle import leaf_hash, root_of_leaves
 from asg_mcp.repo.records import info_of
+from asg_mcp.repo.resolve import tried_in
 from asg_mcp.repo.results import CommitInfo
 from asg_mcp.storage.base import Reader, RecordKind, TermKind
 
@@ -39,7 +43,7 @@ class Lineage:
     """
 
     def __init__(self, roots: Sequence[str], after: int) -> None:
-        """Without `roots` every commit above number `after` is a member."""
+        """Without `roots` every commit above number `after` that was made on a branch is a member."""
         self.members: dict[int, CommitId] = {}
         """The ids of the members by their numbers."""
         self.upto = after
@@ -57,6 +61,8 @@ class Lineage:
         """Take in the commits up to this number."""
         for seq in range(self.upto + 1, upto + 1):
             row = reader.commit(seq)
+            if tried_in(reader, row):
+                continue
             if self._everything:
                 self.members[seq] = row.id
             else:
@@ -106,7 +112,7 @@ def _from_before(reader: Reader, name: str, after: int) -> Iterator[_Intent]:
         yield _Intent((name,), (parent,) if parent else ())
     if len(name) == 2 * DIGEST_BYTES and is_prefix(name):
         for seq in reader.commit_seqs(name, 1):
-            if seq <= after:
+            if seq <= after and not tried_in(reader, reader.commit(seq)):
                 yield _commit_intent(reader, info_of(reader, reader.commit(seq)), 0)
     before = after + 1
     while found := reader.find((TermKind.INTENT, name), before, _PAGE):

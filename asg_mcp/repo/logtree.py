@@ -9,22 +9,50 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asg_mcp.core import merkle
+from asg_mcp.core.events import EventKind
 from asg_mcp.core.merkle import TILE_LEVELS, TILE_WIDTH, NodeAt, complete_root, tile_hash
 from asg_mcp.core.notes import Checkpoint
 from asg_mcp.errors import StoreCorrupt
-from asg_mcp.storage.base import Reader
+from asg_mcp.repo.ledger import EVENT_KINDS
+from asg_mcp.storage.base import Reader, TermKind
 
 ORIGIN = "asg-mcp/"
 ORIGIN_DIGITS = 32
-"""Of the first event's leaf, 128 bits: two stores never have one origin by chance."""
+"""Of a leaf, 128 bits: two stores never have one origin by chance."""
+INCARNATION = "log:incarnation"
+"""The subject of the events that give the log a new name."""
+_PAGE = 100
 
 Tile = tuple[int, int, bytes]
 """Level, index, hash."""
 
 
-def log_origin(reader: Reader) -> str:
-    """The name of this log, made from its first event: whoever has that event can tell whose log it is."""
-    return ORIGIN + leaf_at(reader, 0).hex()[:ORIGIN_DIGITS]
+def log_origins(reader: Reader, size: int | None = None) -> tuple[str, ...]:
+    """The names that the log had up to its first `size` events (None: all), the first one first.
+
+    Each is made from the event that it begins with, so whoever has that event can tell whose log it is: the first event
+    of the store, and each that restored it from a copy. The copy's own log goes on under the old name, and one name and
+    size must never have two roots.
+    """
+    before = reader.events_count() if size is None else size
+    found = [_origin(reader, 0)]
+    after = 0
+    while page := reader.find((TermKind.SUBJECT, INCARNATION), before, _PAGE, after=after):
+        for index in page:
+            event = reader.event(index)
+            if event is not None and EVENT_KINDS[event.kind] is EventKind.RESTORED:
+                found.append(_origin(reader, index))
+        after = page[-1]
+    return tuple(found)
+
+
+def log_origin(reader: Reader, size: int | None = None) -> str:
+    """The name of the log when it had `size` events; None: as it is now. See `log_origins`."""
+    return log_origins(reader, size)[-1]
+
+
+def _origin(reader: Reader, index: int) -> str:
+    return ORIGIN + leaf_at(reader, index).hex()[:ORIGIN_DIGITS]
 
 
 def log_root(reader: Reader, size: int, *, trusted: int | None = None) -> bytes:
@@ -35,9 +63,9 @@ def log_root(reader: Reader, size: int, *, trusted: int | None = None) -> bytes:
     return merkle.tree_root(size, _node_of(reader, trusted))
 
 
-def checkpoint_at(reader: Reader, size: int, *, trusted: int | None = None) -> Checkpoint:
-    """What the log was when it had `size` events; see `log_root`."""
-    return Checkpoint(log_origin(reader), size, log_root(reader, size, trusted=trusted))
+def checkpoint_at(reader: Reader, size: int, *, trusted: int | None = None, named_at: int | None = None) -> Checkpoint:
+    """What the log was when it had `size` events; see `log_root`. Its name is that at `named_at` (None: now)."""
+    return Checkpoint(log_origin(reader, named_at), size, log_root(reader, size, trusted=trusted))
 
 
 def inclusion_proof(reader: Reader, index: int, size: int) -> list[bytes]:
@@ -48,6 +76,11 @@ def inclusion_proof(reader: Reader, index: int, size: int) -> list[bytes]:
 def consistency_proof(reader: Reader, old: int, new: int) -> list[bytes]:
     """That the tree of `old` events is the beginning of that of `new`; see `merkle.consistency_fault`."""
     return merkle.consistency_proof(old, new, _node_of(reader))
+
+
+def subtree_hash(reader: Reader, level: int, index: int) -> bytes:
+    """The hash of a complete subtree: leaves [index · 2^level, (index + 1) · 2^level), which must be there."""
+    return _node_of(reader)(level, index)
 
 
 def leaf_at(reader: Reader, index: int) -> bytes:

@@ -13,8 +13,8 @@ from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Author, Intent
 from asg_mcp.core.merge import Merged, merge
 from asg_mcp.core.mergerules import SCHEMA_ROOT, Rules
-from asg_mcp.core.operations import Absent
-from asg_mcp.core.paths import format_path
+from asg_mcp.core.operations import Absent, Operation
+from asg_mcp.core.paths import Tokens, format_path
 from asg_mcp.core.refs import parse_revision
 from asg_mcp.core.state import State
 from asg_mcp.errors import Forbidden, InvalidArgument, LimitExceeded
@@ -22,11 +22,11 @@ from asg_mcp.repo.diffing import change
 from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
 from asg_mcp.repo.patterns import compile_pattern
 from asg_mcp.repo.requests import MergeRequest
-from asg_mcp.repo.results import MergeResult, SchemaWarning
+from asg_mcp.repo.results import Conflict, MergeResult, SchemaWarning
 from asg_mcp.repo.settling import CHANGES_SHOWN_MAX, Settling, check_resolutions, named, net, side_at
-from asg_mcp.repo.transaction import KEPT_ROOTS, EditedAll, apply_all, branch_of, object_at, write_commit
+from asg_mcp.repo.transaction import KEPT_ROOTS, EditedAll, apply_all, branch_of, check_schema, object_at, write_commit
 from asg_mcp.repo.view import View
-from asg_mcp.storage.base import CommitRow, Ref, Writer
+from asg_mcp.storage.base import CommitRow, Reader, Ref, Writer
 
 STRATEGIES = ("auto", "ours", "theirs", "manual")
 BASES_MERGED_MAX = 64
@@ -135,15 +135,65 @@ def merge_branches(
 ) -> MergeResult:
     """Merge a source into a branch as one commit with both as parents; conflicts are answered as data.
 
-    Nothing is written in a preview, with unsettled conflicts, or where the branch has the source already. Raises
-    InvalidArgument, Forbidden, HeadMoved, ObjectChanged, RequestReused, RefNotFound, InvalidValue and LimitExceeded.
+    Nothing is written with unsettled conflicts, or where the branch has the source already. Raises InvalidArgument,
+    Forbidden, HeadMoved, ObjectChanged, RequestReused, RefNotFound, SchemaViolation, InvalidValue and LimitExceeded.
     """
     check_request(request)
     asked = fingerprint("merge", request, intent, author, guard) if guard.request_id else b""
     known = recall(writer, author.principal, guard.request_id, asked)
     if known is not None:
         return _recalled(known)
-    sides = _sides(writer, view, request)
+    plan = _planned(writer, view, request, guard)
+    result = plan.result
+    if plan.conflicts:
+        return plan.shown(view)
+    if not result.already:
+        edited = plan.edited(view, writer.last_seq() + 1)
+        check_object(guard.expected_object, plan.sides.ours, edited.state, (), writes=True)
+        result = _write(writer, view, plan.sides, edited, result, intent, author)
+    remember(writer, author.principal, guard.request_id, asked, _memory(result))
+    return result
+
+
+def preview_merge(view: View, request: MergeRequest, guard: Guard) -> MergeResult:
+    """What `merge_branches` would answer, and what the merge would change; it reads, and nobody waits for it.
+
+    Raises what the merge would, but what a session forbids.
+    """
+    check_request(request)
+    plan = _planned(view.reader, view, request, guard)
+    if plan.result.already:
+        return plan.result
+    edited = plan.edited(view, view.reader.last_seq() + 1)
+    if not plan.conflicts:
+        check_object(guard.expected_object, plan.sides.ours, edited.state, (), writes=True)
+        check_schema(plan.sides.ours, edited)
+    found = [change(plan.sides.ours, edited.state, item) for item in differences(plan.sides.ours, edited.state)]
+    result = replace(plan.shown(view), changes=tuple(found[:CHANGES_SHOWN_MAX]), changed=len(found))
+    return replace(result, warnings=tuple(edited.warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a merge comes to."""
+
+    result: MergeResult
+    sides: _Sides
+    operations: Sequence[Operation]
+    decided: list[Tokens]
+    conflicts: tuple[Conflict, ...]
+
+    def edited(self, view: View, origin: int) -> EditedAll:
+        """The branch's state with the merge done to it."""
+        return replace(apply_all(self.sides.ours, self.operations, view.hasher, origin), decided=self.decided)
+
+    def shown(self, view: View) -> MergeResult:
+        """The answer while somebody has to choose."""
+        return replace(self.result, conflicts=named(view, self.conflicts, self.sides.head, self.sides.source))
+
+
+def _planned(reader: Reader, view: View, request: MergeRequest, guard: Guard) -> _Plan:
+    sides = _sides(reader, view, request)
     rules = rules_of(sides.ours)
     base, bases = base_of(view, [sides.head.seq], [sides.source.seq], rules)
     result = MergeResult(
@@ -152,42 +202,33 @@ def merge_branches(
         commit=None,
         parent=CommitId(sides.head.id),
         source=CommitId(sides.source.id),
-        bases=tuple(CommitId(writer.commit(seq).id) for seq in bases),
+        bases=tuple(CommitId(reader.commit(seq).id) for seq in bases),
         changed=0,
         changes=(),
         conflicts=(),
     )
     if bases == [sides.source.seq]:
-        rebased = check_head(writer, view.hasher, view.graph, guard.expected_head, sides.head, sides.ours, ())
+        rebased = check_head(
+            reader, view.hasher, view.graph, guard.expected_head, sides.head, sides.ours, (), view.principal
+        )
         result = replace(result, merged=True, commit=result.parent, already=True, rebased=rebased)
-        result = replace(result, object=object_at(sides.ours, ()))
-    else:
-        merged = merge(base, sides.ours, sides.theirs, rules, manual=request.strategy == "manual")
-        plan = _settled(request, sides, base, merged)
-        operations = net(sides.ours, plan.state) if merged.clashes else list(merged.operations)
-        rebased = check_head(writer, view.hasher, view.graph, guard.expected_head, sides.head, sides.ours, operations)
-        result = replace(result, rebased=rebased)
-        if request.preview:
-            found = [change(sides.ours, plan.state, item) for item in differences(sides.ours, plan.state)]
-            result = replace(result, changes=tuple(found[:CHANGES_SHOWN_MAX]), changed=len(found))
-        if request.preview or plan.conflicts:
-            return replace(result, conflicts=named(view, plan.conflicts, sides.head, sides.source))
-        edited = apply_all(sides.ours, operations, view.hasher, writer.last_seq() + 1)
-        check_object(guard.expected_object, sides.ours, edited.state, (), writes=True)
-        result = _write(writer, view, sides, edited, result, intent, author)
-    if not request.preview:
-        remember(writer, author.principal, guard.request_id, asked, _memory(result))
-    return result
+        return _Plan(replace(result, object=object_at(sides.ours, ())), sides, (), [], ())
+    merged = merge(base, sides.ours, sides.theirs, rules, manual=request.strategy == "manual")
+    plan = _settled(request, sides, base, merged)
+    operations = net(sides.ours, plan.state) if merged.clashes else merged.operations
+    expected, seen_by = guard.expected_head, view.principal
+    rebased = check_head(reader, view.hasher, view.graph, expected, sides.head, sides.ours, operations, seen_by)
+    return _Plan(replace(result, rebased=rebased), sides, operations, plan.decided, plan.conflicts)
 
 
-def _sides(writer: Writer, view: View, request: MergeRequest) -> _Sides:
-    ref = branch_of(writer, request.target)
+def _sides(reader: Reader, view: View, request: MergeRequest) -> _Sides:
+    ref = branch_of(reader, request.target)
     if parse_revision(request.source).kind == "spec":
         raise InvalidArgument(
             f"{request.source} is a speculation, and its commits are no history",
             hint="Bring it to a branch with asg_commit_spec.",
         )
-    head, source = writer.commit(ref.seq), view.resolve(request.source)
+    head, source = reader.commit(ref.seq), view.resolve(request.source)
     return _Sides(ref, head, source, view.state(head), view.state(source))
 
 
@@ -195,7 +236,7 @@ def _settled(request: MergeRequest, sides: _Sides, base: State, merged: Merged) 
     """The merge with conflicts settled as far as the request says how. Raises InvalidArgument as check_used does."""
     otherwise = request.strategy if request.strategy in ("ours", "theirs") else ""
     plan = Settling(sides.ours, request.resolutions, otherwise)
-    if merged.clashes or request.preview:  # else the operations are all there is, and the commit does them
+    if merged.clashes:  # else the operations are all there is, and the commit does them
         plan.bring(base, sides.theirs, merged)
     plan.check_used()
     return plan

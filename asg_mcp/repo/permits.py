@@ -7,7 +7,7 @@ from typing import Any
 
 from asg_mcp.core.commits import RecordedOperation
 from asg_mcp.core.intents import Author
-from asg_mcp.core.paths import is_within, parse_path
+from asg_mcp.core.paths import Tokens, format_path, is_within, parse_path
 from asg_mcp.core.times import format_time
 from asg_mcp.errors import Forbidden, HandleNotFound
 from asg_mcp.storage.base import Reader, Record, RecordKind, Ref, RefKind, Writer
@@ -22,7 +22,7 @@ def session_record(reader: Reader, handle: str, principal: str) -> Record:
     if record is None or (principal and record.data["principal"] != principal):
         raise HandleNotFound(
             f"There is no session {handle!r}",
-            hint="asg_open_session makes one; leave session out to write without one.",
+            hint="asg_open_session makes one; asg_query with target sessions lists yours.",
             session=handle,
         )
     return record
@@ -40,14 +40,30 @@ def open_session_record(reader: Reader, handle: str, principal: str, now: int) -
             hint="Open another with asg_open_session.",
             session=handle,
         )
+    if data["parent"]:
+        try:
+            open_session_record(reader, data["parent"], principal, now)
+        except HandleNotFound as error:
+            raise HandleNotFound(
+                f"Session {handle} ended with the one that it was opened by: {error.message}",
+                hint="Report with asg_resolve, and ask for another session.",
+                session=handle,
+            ) from error
     return record
 
 
-def check_permit(writer: Writer, author: Author, ref: Ref, recorded: Sequence[RecordedOperation]) -> None:
+def check_permit(
+    writer: Writer,
+    author: Author,
+    ref: Ref,
+    recorded: Sequence[RecordedOperation],
+    decided: Sequence[Tokens] = (),
+) -> None:
     """Raise Forbidden or HandleNotFound unless the author's session, if it has one, may make this commit on `ref`.
 
     Every commit on a ref passes here with the operations that it records, those of merges, reverts and speculations
-    included. A speculation has no branch: its branch is checked when it is committed.
+    included, and with the paths on which a merge decided: whoever merges keeps the other side's change from ever coming
+    again. A speculation has no branch: its branch is checked when it is committed.
     """
     if not author.session:
         return
@@ -61,15 +77,17 @@ def check_permit(writer: Writer, author: Author, ref: Ref, recorded: Sequence[Re
     if ref.kind is not RefKind.SPECULATION:
         check_branch(author.session, data, ref.name)
     scope = [parse_path(path) for path in data["scope"]]
-    for operation in recorded:
-        for path in (operation.path, operation.source):
-            if scope and path is not None and not any(is_within(parse_path(path), root) for root in scope):
-                raise Forbidden(
-                    f"{path} is outside the scope of session {author.session}: {', '.join(data['scope'])}",
-                    hint="Write below its scope, or have whoever opened the session open one that holds this path.",
-                    path=path,
-                    scope=data["scope"],
-                )
+    if not scope:
+        return
+    told = [path for operation in recorded for path in (operation.path, operation.source) if path is not None]
+    for tokens in (*map(parse_path, told), *decided):
+        if not any(is_within(tokens, root) for root in scope):
+            raise Forbidden(
+                f"{format_path(tokens)} is outside the scope of session {author.session}: {', '.join(data['scope'])}",
+                hint="Write below its scope, or have whoever opened the session open one that holds this path.",
+                path=format_path(tokens),
+                scope=data["scope"],
+            )
 
 
 def check_branch(session: str, data: dict[str, Any], name: str) -> None:

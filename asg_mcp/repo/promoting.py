@@ -6,7 +6,7 @@ others committed is never undone: where both changed the same, the caller is ask
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,9 @@ from asg_mcp.core.merge import merge
 from asg_mcp.core.state import State
 from asg_mcp.core.values import JsonValue
 from asg_mcp.errors import InvalidArgument, LimitExceeded
+from asg_mcp.repo.graph import is_ancestor
 from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
+from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.merging import rules_of
 from asg_mcp.repo.permits import check_permit
 from asg_mcp.repo.requests import PromoteRequest, Resolution
@@ -36,7 +38,7 @@ from asg_mcp.repo.speculation import (
 )
 from asg_mcp.repo.transaction import apply_all, branch_of, check_kept, object_at, write_commit
 from asg_mcp.repo.view import View
-from asg_mcp.storage.base import CommitRow, Reader, Record, RecordKind, Ref, Writer
+from asg_mcp.storage.base import CommitRow, Reader, Record, RecordKind, Ref, RefKind, Writer
 
 
 def commit_spec(
@@ -58,12 +60,12 @@ def commit_spec(
     check_permit(writer, author, ref, ())
     head = writer.commit(ref.seq)
     state = view.state(head)
-    base = base_for(writer, found, ref.name)
+    base = base_for(view, found, ref)
     plan = rebased(view, base, found.head, state, request.resolutions)
     plan.check_used()
     operations = net(state, plan.state)
     check_kept(operations)
-    moved = check_head(writer, view.hasher, view.graph, guard.expected_head, head, state, operations)
+    moved = check_head(writer, view.hasher, view.graph, guard.expected_head, head, state, operations, view.principal)
     result = PromoteResult(
         handle=found.handle,
         ref=ref.name,
@@ -93,6 +95,7 @@ def commit_spec(
         )
     assert result.commit is not None, "BUG: there is a commit, or the head"
     body = {"status": "committed", "commit": result.commit.hex(), "target": ref.name}
+    _tell_family(view, writer, found, ref, result.commit, author)
     end(writer, view, found, EventKind.SPECULATION_COMMITTED, author, body)
     remember(writer, author.principal, guard.request_id, asked, _memory(result))
     return result
@@ -112,17 +115,63 @@ def _target(writer: Writer, found: Speculation, asked: str, principal: str) -> R
     return open_speculation(writer, name, principal).ref
 
 
-def base_for(reader: Reader, found: Speculation, target: str) -> CommitRow:
+def base_for(view: View, found: Speculation, target: Ref) -> CommitRow:
     """The commit that the net operations of a speculation begin at, for this target.
 
-    One that was opened from another brings what that one had tried as well, unless it goes back there.
+    One that was opened from another brings what that one had tried as well, except for what has come to the target
+    already, by way of any of the family: it is not brought twice, and what was reverted there since stays reverted.
     """
-    record = found.record
-    while record.data["parent"] and SPECULATION_PREFIX + record.data["parent"] != target:
+    reader, family = view.reader, [found.record, *_above(view.reader, found.record)]
+    first = commit_of(reader, family[-1].data["base"])
+    arrived = [seq for record in family for seq in _arrived(view, record, target, frozenset())]
+    if len(family) == 1 and not arrived and target.kind is not RefKind.SPECULATION:
+        return first
+    # What was tried stands in one line, so the highest number is the last of it that the target knows.
+    common = view.graph.bases(reader, [found.head.seq], [target.seq, *arrived])
+    return reader.commit(max(first.seq, *common))
+
+
+def _above(reader: Reader, record: Record) -> Iterator[Record]:
+    """The speculations that one was opened from, the nearest first."""
+    while record.data["parent"]:
         above = reader.record(RecordKind.SPECULATION, record.data["parent"])
         assert above is not None, "BUG: records stay"
+        yield above
         record = above
-    return commit_of(reader, record.data["base"])
+
+
+def _arrived(view: View, record: Record, target: Ref, seen: frozenset[str]) -> list[int]:
+    """The numbers of the commits of a speculation up to which its work has come to the target."""
+    data, seen = record.data, seen | {record.key}
+    told = [(onto, at, commit) for onto, (at, commit) in data.get("brought", {}).items()]
+    if data["status"] == "committed":
+        told.append((data["target"], data["head"], data["commit"]))
+    return [commit_of(view.reader, at).seq for onto, at, commit in told if _is_in(view, onto, commit, target, seen)]
+
+
+def _is_in(view: View, onto: str, commit: str, target: Ref, seen: frozenset[str]) -> bool:
+    """Whether what was committed to a ref is in the target, if need be by way of another speculation."""
+    seq = commit_of(view.reader, commit).seq
+    if is_ancestor(view.reader, view.graph, seq, target.seq):
+        return True
+    via = view.reader.record(RecordKind.SPECULATION, bare(onto)) if onto.startswith(SPECULATION_PREFIX) else None
+    return via is not None and via.key not in seen and any(at >= seq for at in _arrived(view, via, target, seen))
+
+
+def _tell_family(view: View, writer: Writer, found: Speculation, target: Ref, commit: CommitId, author: Author) -> None:
+    """Record with those that a speculation was opened from how much of their work it has brought to the target."""
+    opened_at = found.record.data["base"]
+    for above in _above(writer, found.record):
+        if SPECULATION_PREFIX + above.key == target.name:
+            return
+        brought: dict[str, list[str]] = above.data.get("brought", {})
+        before = brought.get(target.name)
+        # Less than another has brought there is nothing new, as long as that is still there.
+        is_less = before is not None and commit_of(writer, before[0]).seq > commit_of(writer, opened_at).seq
+        if before is None or not is_less or not _is_in(view, target.name, before[1], target, frozenset()):
+            body = {"brought": {**brought, target.name: [opened_at, commit.hex()]}}
+            log_event(writer, EventKind.SPECULATION_BROUGHT, author, subject=above.key, body=body)
+        opened_at = above.data["base"]
 
 
 def rebased(view: View, base: CommitRow, head: CommitRow, target: State, resolutions: Sequence[Resolution]) -> Settling:

@@ -73,6 +73,17 @@ def author_of(reader: Reader, row: CommitRow) -> Author:
     )
 
 
+def category_of(row: CommitRow) -> Category:
+    """What kind of change a commit is."""
+    number: int = row.parts[2]
+    return _CATEGORIES[number]
+
+
+def intent_id_of(row: CommitRow) -> str:
+    """What its caller calls the intent of a commit; "" for nothing."""
+    return str(row.parts[8])
+
+
 def operations_of(row: CommitRow) -> list[RecordedOperation]:
     """What a commit did."""
     return [

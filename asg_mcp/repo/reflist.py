@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.repo import cursors
 from asg_mcp.repo.records import info_of
-from asg_mcp.repo.resolve import SPECULATION_PREFIX
+from asg_mcp.repo.resolve import SPECULATION_PREFIX, is_expired, own_prefix
 from asg_mcp.repo.results import RefInfo, RefList
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import RecordKind, Ref, RefKind
@@ -16,6 +19,8 @@ KINDS: dict[str, frozenset[RefKind]] = {
     **{kind.label: frozenset({kind}) for kind in RefKind},
 }
 _PAGE = 500
+_LAST_SPECULATION = SPECULATION_PREFIX + "~"
+"""Behind every handle, and before every name that goes on after them."""
 SPECULATIONS_LISTED_MAX = 100_000
 """More are never open at once: each principal has a quota."""
 
@@ -32,7 +37,7 @@ def list_refs(view: View, prefix: str, kind: str, limit: int, cursor: str) -> Re
     asked = cursors.digest(prefix, kind)
     after = cursors.read("refs", asked, cursor, str)[0] if cursor else ""
     wanted = KINDS[kind]
-    found = _refs_after(view, prefix, wanted, after, limit + 1)
+    found = list(islice(_refs_after(view, prefix, wanted, after), limit + 1))
     page = found[:limit]
     next_cursor = cursors.make("refs", asked, [page[-1].name]) if len(found) > limit else ""
     main = view.reader.ref(DEFAULT_BRANCH)
@@ -43,26 +48,33 @@ def list_refs(view: View, prefix: str, kind: str, limit: int, cursor: str) -> Re
 def _total(view: View, prefix: str, kinds: frozenset[RefKind]) -> int:
     total = sum(view.reader.refs_count(prefix, kind) for kind in kinds - {RefKind.SPECULATION})
     if RefKind.SPECULATION in kinds:
-        total += len(_refs_after(view, prefix, frozenset({RefKind.SPECULATION}), "", SPECULATIONS_LISTED_MAX))
+        # Only its own are looked at, as one principal sees them, however many others there are.
+        own = own_prefix(view.principal)
+        start = max(own, prefix) if own.startswith(prefix) or prefix.startswith(own) else ""
+        found = _refs_after(view, start, frozenset({RefKind.SPECULATION}), "") if start else ()
+        total += sum(1 for _ in islice(found, SPECULATIONS_LISTED_MAX))
     return total
 
 
-def _refs_after(view: View, prefix: str, kinds: frozenset[RefKind], after: str, count: int) -> list[Ref]:
-    found: list[Ref] = []
-    while len(found) < count:
-        page = view.reader.refs(prefix, after, _PAGE)
-        found += [ref for ref in page if ref.kind in kinds and _is_visible(view, ref)]
-        if len(page) < _PAGE:
-            break
-        after = page[-1].name
-    return found[:count]
+def _refs_after(view: View, prefix: str, kinds: frozenset[RefKind], after: str) -> Iterator[Ref]:
+    own = own_prefix(view.principal)
+    while page := view.reader.refs(prefix, after, _PAGE):
+        for ref in page:
+            after = ref.name
+            if ref.kind is RefKind.SPECULATION and not ref.name.startswith(own):
+                after = own if ref.name < own else _LAST_SPECULATION
+                break  # the others' are passed over without a look at any of them
+            if ref.kind in kinds and _is_visible(view, ref):
+                yield ref
 
 
 def _is_visible(view: View, ref: Ref) -> bool:
-    if ref.kind is not RefKind.SPECULATION or not view.principal:
+    if ref.kind is not RefKind.SPECULATION:
         return True
     record = view.reader.record(RecordKind.SPECULATION, ref.name.removeprefix(SPECULATION_PREFIX))
-    return record is not None and record.data["principal"] == view.principal
+    if record is None or is_expired(record, view.reader.now()):
+        return False
+    return not view.principal or record.data["principal"] == view.principal
 
 
 def ref_info(view: View, ref: Ref, main: Ref | None) -> RefInfo:

@@ -14,6 +14,7 @@ from asg_mcp.core.limits import COUNT_AHEAD_MAX
 from asg_mcp.core.notes import Signer
 from asg_mcp.core.operations import Operation
 from asg_mcp.core.paths import Tokens
+from asg_mcp.core.secretpolicy import Policy
 from asg_mcp.repo import results as r
 from asg_mcp.repo.blame import blame, log
 from asg_mcp.repo.branches import DEFAULT_BRANCH, drop_branch, make_ref
@@ -21,8 +22,8 @@ from asg_mcp.repo.diffing import diff
 from asg_mcp.repo.getting import get, is_small
 from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.guards import Guard
-from asg_mcp.repo.merging import merge_branches
-from asg_mcp.repo.outcomes import resolve
+from asg_mcp.repo.merging import merge_branches, preview_merge
+from asg_mcp.repo.outcomes import reported, resolve
 from asg_mcp.repo.permits import session_record
 from asg_mcp.repo.query import run_query
 from asg_mcp.repo.reflist import list_refs
@@ -36,6 +37,7 @@ from asg_mcp.repo.requests import (
     SessionRequest,
 )
 from asg_mcp.repo.revert import revert
+from asg_mcp.repo.screening import Screen, names_of
 from asg_mcp.repo.sealing import Epochs
 from asg_mcp.repo.search import search
 from asg_mcp.repo.sessions import open_session, session_info
@@ -63,12 +65,13 @@ class Repository:
     errors of `asg_mcp.errors` alone.
     """
 
-    def __init__(self, store: Store, signer: Signer | None = None) -> None:
+    def __init__(self, store: Store, signer: Signer | None = None, secrets: Policy | None = None) -> None:
         self._store = store
-        self.epochs = Epochs(store, signer)
+        self._screen = Screen(secrets or Policy(), store.hasher)
+        self.epochs = Epochs(store, signer, self._screen)
         self._signer = signer
         self._graph = Graph()
-        self.speculations = Speculations(store, self._graph)
+        self.speculations = Speculations(store, self._graph, self._screen)
         self._principal = ""
         store.on_forget(self._graph.forget)
 
@@ -97,39 +100,51 @@ class Repository:
         made. Raises what the operations raise, HeadMoved, ObjectChanged, TestFailed,
         RequestReused, RefNotFound, Forbidden and the storage errors.
         """
-        request = Request(ref, checked_operations(operations), intent, author, guard)
+        brought, told = await self._screen.operations_apart(checked_operations(operations))
+        request = Request(ref, brought, self._screen.intent(intent, author), author, guard)
         hasher = self._store.hasher
-        return await self._store.write(lambda writer: run(writer, hasher, request, self._graph))
+        done = await self._store.write(lambda writer: run(writer, hasher, request, self._graph))
+        return replace(done, warnings=(*done.warnings, *told)) if told else done
 
     async def merge(self, request: MergeRequest, intent: Intent, author: Author, guard: Guard) -> r.MergeResult:
         """Merge a ref into a branch as a commit with two parents; conflicts are answered as data."""
+        intent = self._screen.intent(intent, author)
+        request = replace(request, resolutions=self._screen.resolutions(request.resolutions))
         # What the search for the common ancestors reads is read before the writer's turn, not while others wait.
         await self._read_apart(lambda view: view.graph.parents(view.reader, view.reader.last_seq()))
+        if request.preview:
+            return await self._read_apart(lambda view: preview_merge(view, request, guard))
         return await self._store.write(
             lambda writer: merge_branches(writer, self._view(writer), request, intent, author, guard)
         )
 
     async def revert(self, request: RevertRequest, intent: Intent, author: Author, guard: Guard) -> r.RevertResult:
         """Undo commits, all by an agent or session since a time, or restore a path; conflicts are answered as data."""
+        intent = self._screen.intent(intent, author)
+        request = replace(request, resolutions=self._screen.resolutions(request.resolutions))
         return await self._store.write(
             lambda writer: revert(writer, self._view(writer), request, intent, author, guard)
         )
 
     async def transact(self, ref: str, author: Author, request_id: str, asked: bytes, decide: Decide) -> Transacted:
         """Let `decide` see the head of a branch, and commit what it says in the same transaction; see `transact`."""
+        decide = self._screen.deciding(decide, author)
         return await self._store.write(
             lambda writer: transact(writer, self._view(writer), ref, author, request_id, asked, decide)
         )
 
     async def open_session(self, request: SessionRequest, author: Author, request_id: str = "") -> r.SessionInfo:
         """Open a session for an agent, no wider than its parent."""
+        request = self._screen.session(request, author)
         return await self._store.write(
             lambda writer: open_session(writer, self._view(writer), request, author, request_id)
         )
 
     async def resolve(self, request: OutcomeRequest, author: Author, request_id: str = "") -> r.OutcomeResult:
         """File the outcome of an intent, or of a session, which it closes."""
-        return await self._store.write(lambda writer: resolve(writer, self._view(writer), request, author, request_id))
+        request = self._screen.outcome(request, author)
+        filed = await self._store.write(lambda writer: resolve(writer, self._view(writer), request, author, request_id))
+        return await self._read_apart(lambda view: reported(view, filed))  # no writer waits for what this looks at
 
     def session(self, handle: str) -> r.SessionInfo:
         """A session of whoever looks, open or not; one read. Raises HandleNotFound."""
@@ -137,12 +152,14 @@ class Repository:
 
     async def branch(self, name: str, kind: str, source: str, author: Author, request_id: str = "") -> r.RefInfo:
         """Make a branch or an immutable tag. The same one again is answered as made."""
+        self._screen.texts({}, {"name": name, **names_of(author)})
         return await self._store.write(
             lambda writer: make_ref(writer, self._view(writer), name, kind, source, author, request_id)
         )
 
     async def delete_branch(self, name: str, author: Author, request_id: str = "") -> r.RefInfo:
         """Drop a branch's name; its commits stay."""
+        self._screen.texts({}, names_of(author))
         return await self._store.write(lambda writer: drop_branch(writer, name, author, request_id))
 
     # --- reading --------------------------------------------------------------

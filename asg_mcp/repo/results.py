@@ -296,6 +296,8 @@ class RevertResult:
     conflicts: tuple[Conflict, ...]
     object: Id | None = None
     rebased: bool = False
+    skipped: tuple[str, ...] = ()
+    """Roots with tools of their own that the commits had changed, and that stay as they are."""
     replayed: bool = False
     warnings: tuple[SchemaWarning, ...] = ()
 
@@ -346,6 +348,8 @@ class SessionInfo:
     """open, or the outcome it was closed with."""
     outcome: Mapping[str, JsonValue] | None = None
     """What was reported when it was closed; None where it was not asked for."""
+    replayed: bool = False
+    """Whether this is the answer to an earlier request with the same request_id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +372,8 @@ class OutcomeResult:
     children: tuple[ChildInfo, ...]
     omitted: int
     """Children besides those shown."""
+    closed: bool = False
+    """Whether it is a session, which this closed."""
     replayed: bool = False
 
 
@@ -407,6 +413,8 @@ class EpochInfo:
     """The signed note over the log with the opening as its last event."""
     key: str = ""
     """The public key that signed it, in the form in which note verifiers take it."""
+    replayed: bool = False
+    """Whether this is the answer to an earlier request with the same request_id."""
 
 
 @dataclass(frozen=True, slots=True)

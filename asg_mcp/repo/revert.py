@@ -21,7 +21,7 @@ from asg_mcp.repo.records import author_of
 from asg_mcp.repo.requests import RevertRequest
 from asg_mcp.repo.results import RevertResult, SchemaWarning
 from asg_mcp.repo.settling import CHANGES_SHOWN_MAX, Settling, check_resolutions, named, net, side_at
-from asg_mcp.repo.transaction import KEPT_ROOTS, apply_all, branch_of, check_kept, object_at, write_commit
+from asg_mcp.repo.transaction import KEPT_ROOTS, apply_all, branch_of, check_kept, check_schema, object_at, write_commit
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import CommitRow, TermKind, Writer
 
@@ -77,8 +77,11 @@ def revert(
     plan.check_used()
     # What comes from the store was checked when it was written, and may be more than one caller may ask for at once.
     operations = net(state, plan.state)
-    check_kept(operations)
-    rebased = check_head(writer, view.hasher, view.graph, guard.expected_head, head, state, operations)
+    if request.path is not None:
+        check_kept(operations)
+    operations, skipped = _without_kept(operations)
+    edited = apply_all(state, operations, view.hasher, writer.last_seq() + 1)
+    rebased = check_head(writer, view.hasher, view.graph, guard.expected_head, head, state, operations, view.principal)
     result = RevertResult(
         ref=ref.name,
         commit=None,
@@ -86,26 +89,42 @@ def revert(
         reverted=tuple(CommitId(row.id) for row in undone),
         changed=0,
         changes=(),
-        conflicts=named(view, plan.conflicts, head, None),
+        conflicts=named(view, [item for item in plan.conflicts if not _is_kept(item.path)], head, None),
         rebased=rebased,
+        skipped=skipped,
     )
     at = request.path or ()
     if request.preview:
-        found = [change(state, plan.state, item) for item in differences(state, plan.state)]
-        return replace(result, changes=tuple(found[:CHANGES_SHOWN_MAX]), changed=len(found))
-    settled = check_object(guard.expected_object, state, plan.state, at, writes=True)
-    if plan.conflicts:
+        check_schema(state, edited)
+        found = [change(state, edited.state, item) for item in differences(state, edited.state)]
+        result = replace(result, changes=tuple(found[:CHANGES_SHOWN_MAX]), changed=len(found))
+        return replace(result, warnings=tuple(edited.warnings))
+    settled = check_object(guard.expected_object, state, edited.state, at, writes=True)
+    if result.conflicts:
         return replace(result, object=object_at(state, at))
     if settled or not operations:
         result = replace(result, object=object_at(state, at))
         remember(writer, author.principal, guard.request_id, asked, _memory(result))
         return result
-    edited = apply_all(state, operations, view.hasher, writer.last_seq() + 1)
     result = replace(result, changed=edited.changed, object=object_at(edited.state, at))
     commit = write_commit(writer, view.hasher, ref, head, edited, intent, author)
     result = replace(result, commit=commit.id, warnings=tuple(edited.warnings))
     remember(writer, author.principal, guard.request_id, asked, _memory(result))
     return result
+
+
+def _is_kept(path: Tokens) -> bool:
+    return path[:1] != () and path[0] in KEPT_ROOTS
+
+
+def _without_kept(operations: list[Operation]) -> tuple[list[Operation], tuple[str, ...]]:
+    """The operations but those on roots with tools of their own, and the paths of those roots.
+
+    Undoing an agent's work undoes no task that it took and no migration: tasks have states of their own, and others
+    have gone on from there.
+    """
+    skipped = {f"/{operation.path[0]}" for operation in operations if _is_kept(operation.path)}
+    return [operation for operation in operations if not _is_kept(operation.path)], tuple(sorted(skipped))
 
 
 class _Plan(Settling):

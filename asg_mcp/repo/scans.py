@@ -17,7 +17,7 @@ from asg_mcp.repo.filters import CommitFilter
 from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.patterns import compile_pattern
 from asg_mcp.repo.requests import Query
-from asg_mcp.repo.resolve import is_hidden, state_at
+from asg_mcp.repo.resolve import Sight, state_at
 from asg_mcp.repo.results import CommitInfo, StateItem
 from asg_mcp.repo.search import selected
 from asg_mcp.repo.streams import intersection
@@ -47,15 +47,20 @@ class Scan:
         if start is not None:
             low, high = (max(low, start), high) if rising else (low, min(high, start))
         reach = None if self.everywhere else self.graph.reach(self.reader, self.head)
+        sight = Sight(self.reader, self.graph, self.principal if self.everywhere else "")
+        hidden = 0
         streams = self.filter.streams(high, rising=rising)
         for seq in intersection(streams, reach, max(low, 1), high, rising=rising):
-            if self.examined >= SCAN_COMMITS_MAX:
+            if self.examined + hidden >= SCAN_COMMITS_MAX:
                 self.stopped_at = seq
                 return
-            self.examined += 1
             row = self.reader.commit(seq)
+            if sight.hides(row):
+                hidden += 1
+                continue
+            self.examined += 1
             info = self.filter.match(row)
-            if info is not None and not (self.everywhere and is_hidden(self.reader, row, self.principal)):
+            if info is not None:
                 yield info
 
     def all(self) -> Iterator[CommitInfo]:

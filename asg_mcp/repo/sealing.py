@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import anyio.to_thread
@@ -29,6 +30,7 @@ from asg_mcp.repo.lineage import Lineage
 from asg_mcp.repo.logtree import checkpoint_at, consistency_proof, inclusion_proof, log_origin, log_root
 from asg_mcp.repo.requests import EpochRequest
 from asg_mcp.repo.results import EpochInfo
+from asg_mcp.repo.screening import Screen, names_of
 from asg_mcp.storage.base import Reader, Record, RefKind, Store
 
 T = TypeVar("T")
@@ -37,22 +39,27 @@ T = TypeVar("T")
 class Epochs:
     """The epochs of an open store. Long passes are made on a thread, and no writer waits for one."""
 
-    def __init__(self, store: Store, signer: Signer | None) -> None:
+    def __init__(self, store: Store, signer: Signer | None, screen: Screen) -> None:
         self._store = store
+        self._screen = screen
         self.signer = signer
         """None where the store was opened without a key: then nothing can be sealed."""
 
     async def create(self, request: EpochRequest, author: Author, request_id: str = "") -> EpochInfo:
         """Open an epoch; see `open_epoch`."""
         checked_request(request)
-        record = await self._store.write(lambda writer: open_epoch(writer, request, author, request_id))
-        return await self._apart(lambda reader: epoch_info(reader, record))
+        request = self._screen.epoch(request, author)
+        record, replayed = await self._store.write(lambda writer: open_epoch(writer, request, author, request_id))
+        return replace(await self._apart(lambda reader: epoch_info(reader, record)), replayed=replayed)
 
     async def seal(self, epoch: str, summary: str, author: Author, request_id: str = "") -> EpochInfo:
         """Fix an epoch, durably; it is signed after that. See `seal_epoch`."""
+        summary = self._screen.texts({"summary": summary}, names_of(author))["summary"]
         lineage = await self._apart(lambda reader: _counted(reader, epoch))
-        record = await self._store.write(lambda writer: seal_epoch(writer, epoch, summary, author, request_id, lineage))
-        return await self._apart(lambda reader: epoch_info(reader, record))
+        record, replayed = await self._store.write(
+            lambda writer: seal_epoch(writer, epoch, summary, author, request_id, lineage)
+        )
+        return replace(await self._apart(lambda reader: epoch_info(reader, record)), replayed=replayed)
 
     async def checkpoints(self, epoch: str) -> tuple[Checkpoint, Checkpoint]:
         """What is to be signed of a sealed epoch, proved from stored rows; see `proved_checkpoints`."""
@@ -140,11 +147,12 @@ def epoch_fault(reader: Reader, record: Record, signer: Signer) -> str | None:
     data = record.data
     if data["state"] != SEALED:
         return None
-    checkpoint = checkpoint_at(reader, data["size"])
+    signed = record.last + 1  # nothing follows a signature: the log had the name then that was signed
+    checkpoint = checkpoint_at(reader, data["size"], named_at=signed)
     fault = seal_fault(reader, record, checkpoint)
     if fault or "checkpoint" not in data:
         return fault
-    opening = checkpoint_at(reader, record.opened + 1)
+    opening = checkpoint_at(reader, record.opened + 1, named_at=signed)
     if data["root"] != checkpoint.root.hex():
         return "the root that was signed is not that of the log"
     return _note_fault(data["opening"], opening, data["key"], signer) or _note_fault(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from asg_mcp.core.events import EventKind
 from asg_mcp.core.intents import Author, Category, Intent, check_name
 from asg_mcp.core.limits import SCOPE_PATHS_MAX, SESSION_SECONDS_DEFAULT, SESSION_SECONDS_MAX
-from asg_mcp.core.paths import Tokens, format_path, is_within, parse_path
+from asg_mcp.core.paths import ELEMENT, Tokens, format_path, is_within, parse_path
+from asg_mcp.core.state import Gap, State
 from asg_mcp.core.times import format_time, parse_time
 from asg_mcp.errors import Forbidden, InvalidArgument, LimitExceeded
 from asg_mcp.repo.branches import DEFAULT_BRANCH, make_ref
@@ -42,7 +43,7 @@ def open_session(
     if known is not None:
         record = writer.record(RecordKind.SESSION, known[0])
         assert record is not None, "BUG: a session stays in the store"
-        return session_info(record)
+        return replace(session_info(record), replayed=True)
     check_name(request.agent, "agent")
     if request.description:
         Intent(Category.CUSTOM, request.description)  # the same rules as any intent's description
@@ -50,11 +51,13 @@ def open_session(
     if request.parent:
         parent = open_session_record(writer, request.parent, author.principal, writer.now()).data
     scope = _scope(request, parent)
+    branch, seq = _branch(writer, view, request, parent, author)
+    _check_elements(view.state_of(seq), scope)
     body: dict[str, Any] = {
         "agent": request.agent,
         "principal": author.principal,
         "client": author.client,
-        "branch": _branch(writer, view, request, parent, author),
+        "branch": branch,
         "scope": [format_path(path) for path in scope],
         "parent": request.parent,
         "description": request.description,
@@ -125,23 +128,38 @@ def _scope(request: SessionRequest, parent: Mapping[str, Any] | None) -> list[To
     return wanted
 
 
+def _check_elements(state: State, scope: Sequence[Tokens]) -> None:
+    """Raise InvalidArgument for a scope that names a list's element: an index means another one when the list moves."""
+    for path in scope:
+        place = state.locate(path)
+        spot = place.deepest if isinstance(place, Gap) else place
+        if ELEMENT in spot.entry.key or (isinstance(place, Gap) and state.type_name(spot) == "list"):
+            raise InvalidArgument(
+                f"{format_path(path)} names an element of a list, which is no place that stays",
+                hint="Name the list itself, or keep what the session may write in a map.",
+                path=format_path(path),
+            )
+
+
 def _branch(
     writer: Writer, view: View, request: SessionRequest, parent: Mapping[str, Any] | None, author: Author
-) -> str:
+) -> tuple[str, int]:
+    """The branch of the session and the number of its head; made from the parent's branch when it is new."""
     home = parent["branch"] if parent else DEFAULT_BRANCH
     name = request.branch or home
     ref = writer.ref(name)
     if ref is None:
         make_ref(writer, view, name, RefKind.BRANCH.label, home, author, "")
-    elif ref.kind is not RefKind.BRANCH:
+        return name, view.resolve(home).seq
+    if ref.kind is not RefKind.BRANCH:
         raise Forbidden(f"{name} is a {ref.kind.label}, and a session works on a branch", hint="Choose another name.")
-    elif parent and name != home:
+    if parent and name != home:
         raise Forbidden(
             f"The parent session works on {home}, and {name} is there already",
             hint=f"Leave branch out to work on {home}, or name a new branch, which is made from it.",
             branch=home,
         )
-    return str(name)
+    return str(name), ref.seq
 
 
 def _authority(request: SessionRequest, parent: Mapping[str, Any] | None) -> dict[str, Any] | None:

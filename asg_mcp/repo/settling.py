@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from asg_mcp.core.diff import Delta, deltas, element_deltas
-from asg_mcp.core.edits import apply_operation
+from asg_mcp.core.edits import Editor, entries_of
+from asg_mcp.core.limits import NEAREST_MAX, OPERATIONS_MAX
 from asg_mcp.core.merge import Clash, Merged
 from asg_mcp.core.nodes import LIST
 from asg_mcp.core.operations import ABSENT, Absent, Op, Operation
-from asg_mcp.core.paths import Tokens, format_path, is_within
+from asg_mcp.core.paths import Tokens, format_path
 from asg_mcp.core.state import Gap, Spot, State
 from asg_mcp.core.values import JsonValue, checked, equal
 from asg_mcp.errors import InvalidArgument, LimitExceeded
@@ -30,6 +31,15 @@ CONFLICTS_BLAMED_MAX = 100
 
 def check_resolutions(resolutions: Sequence[Resolution]) -> None:
     """Raise InvalidArgument for a resolution that takes no side, and what any write of the values would raise."""
+    if len(resolutions) > OPERATIONS_MAX:
+        raise LimitExceeded(
+            f"There are {len(resolutions)} resolutions; at most {OPERATIONS_MAX}",
+            hint="Settle conflicts together: a side can be taken for all that lie below a path.",
+            limit="OPERATIONS_MAX",
+            max=OPERATIONS_MAX,
+        )
+    if len({resolution.path for resolution in resolutions}) < len(resolutions):
+        raise InvalidArgument("Two resolutions name one path", hint="Give one resolution a path.")
     for resolution in resolutions:
         if resolution.take not in TAKES:
             raise InvalidArgument(
@@ -45,13 +55,21 @@ class Settling:
     """
 
     def __init__(self, state: State, resolutions: Sequence[Resolution], otherwise: str = "") -> None:
-        self.state = state
+        self._editor = Editor(state, 0)
+        self._hasher = state.tree.hasher
         self._open: dict[Tokens, Conflict] = {}
         self._fixed: set[Tokens] = set()
         """Conflicts that were settled by a value or by the base: a further merge has no say in them."""
-        self._resolutions = resolutions
+        self._resolutions = {resolution.path: resolution for resolution in resolutions}
         self._used: set[Tokens] = set()
+        self.decided: list[Tokens] = []
+        """Conflicts that were settled by a resolution or by `otherwise`."""
         self._otherwise = otherwise
+
+    @property
+    def state(self) -> State:
+        """The state after all that was done."""
+        return self._editor.state
 
     def bring(self, base: State, theirs: State, merged: Merged) -> None:
         """Do what a merge found, given the two other states that it compared."""
@@ -64,7 +82,8 @@ class Settling:
 
     def apply(self, operation: Operation) -> None:
         """Do one operation. What it changes has no origin: the commit does it again."""
-        self.state = apply_operation(self.state, operation, 0).state
+        entries = entries_of(operation, 0, self._hasher)
+        self._editor.apply(operation.op, operation.path, operation.source, entries)
 
     def reopen(self, path: Tokens, theirs: JsonValue | Absent) -> None:
         """An open conflict is with another value of theirs now."""
@@ -82,26 +101,22 @@ class Settling:
 
     def check_used(self) -> None:
         """Raise InvalidArgument for a resolution that settled nothing: a mistyped path must not pass."""
-        for resolution in self._resolutions:
-            if resolution.path not in self._used:
+        for path in self._resolutions:
+            if path not in self._used:
+                found = [format_path(other) for other in (*self._open, *self.decided)][:NEAREST_MAX]
                 raise InvalidArgument(
-                    f"There is no conflict at {format_path(resolution.path)}",
-                    hint="Call with preview to see the conflicts that there are.",
-                    path=format_path(resolution.path),
+                    f"There is no conflict at {format_path(path)}",
+                    hint=f"There is one at {', '.join(found)}." if found else "There is none at all: leave it out.",
+                    path=format_path(path),
+                    conflicts=found,
                 )
 
     def _decided(self, path: Tokens) -> bool:
         return path in self._open or path in self._fixed
 
     def _settle(self, clash: Clash, base: State, theirs: State) -> None:
-        # A value is one place's; the sides can be taken for all conflicts below a path at once.
-        found = [
-            item
-            for item in self._resolutions
-            if item.path == clash.tokens or (item.take != "value" and is_within(clash.tokens, item.path))
-        ]
-        if found:
-            resolution = max(found, key=_depth)
+        resolution = self._resolution(clash.tokens)
+        if resolution is not None:
             self._used.add(resolution.path)
         elif self._otherwise:
             resolution = Resolution(clash.tokens, self._otherwise)
@@ -109,6 +124,7 @@ class Settling:
             sides = [side_at(state, clash.tokens) for state in (base, self.state, theirs)]
             self._open[clash.tokens] = Conflict(clash.tokens, sides[0], sides[1], sides[2], clash.rule)
             return
+        self.decided.append(clash.tokens)
         if resolution.take == "ours":
             return
         if resolution.take != "theirs":
@@ -123,15 +139,19 @@ class Settling:
         elif isinstance(self.state.locate(clash.tokens), Spot):
             self.apply(Operation(Op.DELETE, clash.tokens))
 
+    def _resolution(self, path: Tokens) -> Resolution | None:
+        """The nearest at or above a path. A value is one place's; a side can be taken for all that is below a path."""
+        for length in range(len(path), -1, -1):
+            found = self._resolutions.get(path[:length])
+            if found is not None and (length == len(path) or found.take != "value"):
+                return found
+        return None
+
 
 def _same(left: JsonValue | Absent, right: JsonValue | Absent) -> bool:
     if isinstance(left, Absent) or isinstance(right, Absent):
         return left is right
     return equal(left, right)
-
-
-def _depth(resolution: Resolution) -> int:
-    return len(resolution.path)
 
 
 def side_at(state: State, path: Tokens) -> JsonValue | Absent:

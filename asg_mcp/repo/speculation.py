@@ -15,7 +15,7 @@ from typing import Any
 from asg_mcp.core.diff import differences
 from asg_mcp.core.events import EventKind
 from asg_mcp.core.ids import CommitId
-from asg_mcp.core.intents import Author, Category, Intent, check_name
+from asg_mcp.core.intents import Author, Intent, check_name
 from asg_mcp.core.limits import (
     CHANGES_COUNTED_MAX,
     LESSON_BYTES_MAX,
@@ -31,7 +31,7 @@ from asg_mcp.repo.graph import is_ancestor
 from asg_mcp.repo.guards import fingerprint, recall, remember
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.permits import check_permit
-from asg_mcp.repo.resolve import SPECULATION_PREFIX, speculation_record
+from asg_mcp.repo.resolve import SPECULATION_PREFIX, TRIED, is_expired, own_prefix, speculation_record, too_old
 from asg_mcp.repo.results import SchemaWarning
 from asg_mcp.repo.specresults import DiscardResult, SpeculationInfo, SpeculationResult
 from asg_mcp.repo.transaction import apply_all, write_commit
@@ -71,8 +71,8 @@ def open_speculation(writer: Writer, handle: str, principal: str) -> Speculation
     data = record.data
     if data["status"] != "open":
         raise _ended(record)
-    if writer.now() >= data["expires"]:
-        raise _too_old(record)
+    if is_expired(record, writer.now()):
+        raise too_old(record)
     found = speculation_at(writer, record)
     assert found is not None, "BUG: an open speculation has a ref"
     return found
@@ -100,18 +100,12 @@ def _ended(record: Record) -> HandleNotFound:
     if status == "discarded":
         lesson = f": {data['lesson']}" if data["lesson"] else ""
         return _gone(record, f"was discarded{lesson}", "Open another with asg_speculate.")
-    return _too_old(record)
-
-
-def _too_old(record: Record) -> HandleNotFound:
-    return _gone(
-        record, f"expired at {format_time(record.data['expires'])}", "Open another with asg_speculate and try again."
-    )
+    return too_old(record)
 
 
 def _gone(record: Record, what: str, hint: str, **details: Any) -> HandleNotFound:
-    status = "expired" if record.data["status"] == "open" else record.data["status"]
-    return HandleNotFound(f"Speculation {record.key} {what}", hint=hint, handle=record.key, status=status, **details)
+    told = {"handle": record.key, "status": record.data["status"], **details}
+    return HandleNotFound(f"Speculation {record.key} {what}", hint=hint, **told)
 
 
 # --- opening --------------------------------------------------------------------
@@ -134,7 +128,7 @@ def speculate(
     _make_room(writer, author)
     base = view.resolve(source)
     target, parent = _origin(writer, view, source, base)
-    handle = _handle(writer)
+    handle = _handle(writer, author.principal)
     ref = Ref(SPECULATION_PREFIX + handle, RefKind.SPECULATION, base.seq)
     check_permit(writer, author, ref, ())
     body = {
@@ -157,9 +151,10 @@ def speculate(
     return _result(speculation_record(writer, handle, author.principal), CommitId(base.id), 0)
 
 
-def _handle(writer: Writer) -> str:
+def _handle(writer: Writer, principal: str) -> str:
+    begun = bare(own_prefix(principal))
     while True:
-        handle = writer.salt()[:_HANDLE_DIGITS]
+        handle = (begun + writer.salt())[:_HANDLE_DIGITS]
         if writer.record(RecordKind.SPECULATION, handle) is None:
             return handle
 
@@ -181,7 +176,7 @@ def _make_room(writer: Writer, author: Author) -> None:
     """Drop the principal's over-age speculations. Raises LimitExceeded where too many are left."""
     count = 0
     for ref, record in list(_own_refs(writer, author.principal)):
-        if writer.now() < record.data["expires"]:
+        if not is_expired(record, writer.now()):
             count += 1
         else:
             body = {"status": "expired", "head": writer.commit(ref.seq).id.hex(), "ended_at": writer.now()}
@@ -196,8 +191,8 @@ def _make_room(writer: Writer, author: Author) -> None:
 
 
 def _own_refs(reader: Reader, principal: str) -> Iterator[tuple[Ref, Record]]:
-    after = ""
-    while page := reader.refs(SPECULATION_PREFIX, after, _PAGE):
+    prefix, after = own_prefix(principal), ""
+    while page := reader.refs(prefix, after, _PAGE):
         after = page[-1].name
         for ref in page:
             record = reader.record(RecordKind.SPECULATION, bare(ref.name))
@@ -260,25 +255,36 @@ def spec_modify(
 
 def _tried(record: Record) -> Intent:
     label = record.data["label"]
-    return Intent(Category.EXPLORE, f"Tried in speculation {label}." if label else "Tried in a speculation.")
+    return Intent(TRIED, f"Tried in speculation {label}." if label else "Tried in a speculation.")
 
 
 # --- ending ---------------------------------------------------------------------
 
 
 def discard(writer: Writer, view: View, handle: str, lesson: str, author: Author, request_id: str) -> DiscardResult:
-    """Drop a speculation and keep what it taught. Raises HandleNotFound, LimitExceeded, Forbidden, RequestReused."""
+    """Drop a speculation and keep what it taught, of one that is too old by now too.
+
+    Raises HandleNotFound, LimitExceeded, Forbidden and RequestReused.
+    """
     _check_lesson(lesson)
     asked = fingerprint("discard", bare(handle), lesson, author) if request_id else b""
     known = recall(writer, author.principal, request_id, asked)
     if known is not None:
         return _discarded(speculation_record(writer, known[0], author.principal), replayed=True)
-    found = open_speculation(writer, handle, author.principal)
-    check_permit(writer, author, found.ref, ())
+    record = speculation_record(writer, bare(handle), author.principal)
+    if record.data["status"] not in ("open", "expired"):
+        raise _ended(record)
     body = {"status": "discarded", "lesson": lesson}
-    end(writer, view, found, EventKind.SPECULATION_DISCARDED, author, body)
-    remember(writer, author.principal, request_id, asked, [found.handle])
-    return _discarded(speculation_record(writer, found.handle, author.principal))
+    found = speculation_at(writer, record)
+    if found is not None:
+        check_permit(writer, author, found.ref, ())
+        end(writer, view, found, EventKind.SPECULATION_DISCARDED, author, body)
+    else:  # its age has dropped the ref, and what it had tried is known by its last commit
+        head = commit_of(writer, record.data["head"]).seq
+        check_permit(writer, author, Ref(SPECULATION_PREFIX + record.key, RefKind.SPECULATION, head), ())
+        log_event(writer, EventKind.SPECULATION_DISCARDED, author, subject=record.key, body=body)
+    remember(writer, author.principal, request_id, asked, [record.key])
+    return _discarded(speculation_record(writer, record.key, author.principal))
 
 
 def end(writer: Writer, view: View, found: Speculation, kind: EventKind, author: Author, body: dict[str, Any]) -> None:
@@ -326,18 +332,18 @@ def speculation_items(
         for record in page:
             if view.principal and record.data["principal"] != view.principal:
                 continue
-            info = speculation_info(record)
+            info = speculation_info(record, view.reader.now())
             if wanted(info):
                 yield replace(info, changes=changes_of(view, record))
 
 
-def speculation_info(record: Record) -> SpeculationInfo:
-    """A speculation as it is listed, its changes uncounted."""
+def speculation_info(record: Record, now: int) -> SpeculationInfo:
+    """A speculation as it is listed at `now` (microseconds), its changes uncounted."""
     data = record.data
     return SpeculationInfo(
         handle=record.key,
         label=data["label"],
-        status=data["status"],
+        status="expired" if is_expired(record, now) else data["status"],
         source=data["from"],
         target=data["target"],
         base=CommitId.from_digest(bytes.fromhex(data["base"])),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio.to_thread
 
@@ -13,6 +14,7 @@ from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.guards import Guard
 from asg_mcp.repo.promoting import commit_spec
 from asg_mcp.repo.requests import PromoteRequest
+from asg_mcp.repo.screening import Screen, names_of
 from asg_mcp.repo.specresults import CompareResult, DiscardResult, PromoteResult, SpeculationResult
 from asg_mcp.repo.speculation import discard, spec_modify, speculate
 from asg_mcp.repo.transaction import checked_operations
@@ -23,12 +25,14 @@ from asg_mcp.storage.base import Reader, Store, Writer
 class Speculations:
     """What principals try apart from all branches. Whoever the author is sees its own, and no other ones."""
 
-    def __init__(self, store: Store, graph: Graph) -> None:
+    def __init__(self, store: Store, graph: Graph, screen: Screen) -> None:
         self._store = store
+        self._screen = screen
         self._graph = graph
 
     async def open(self, source: str, label: str, author: Author, request_id: str = "") -> SpeculationResult:
         """Open one at a ref; it costs the same however large the state is. See `speculate`."""
+        label = self._screen.texts({"label": label}, names_of(author))["label"]
         return await self._store.write(
             lambda writer: speculate(writer, self._view(writer, author), source, label, author, request_id)
         )
@@ -37,13 +41,16 @@ class Speculations:
         self, handle: str, operations: Sequence[Operation], author: Author, request_id: str = ""
     ) -> SpeculationResult:
         """Do operations in one, all or none. See `spec_modify`."""
-        given = checked_operations(operations)
-        return await self._store.write(
+        given, told = await self._screen.operations_apart(checked_operations(operations))
+        self._screen.texts({}, names_of(author))
+        done = await self._store.write(
             lambda writer: spec_modify(writer, self._view(writer, author), handle, given, author, request_id)
         )
+        return replace(done, warnings=(*done.warnings, *told)) if told else done
 
     async def compare(self, handles: Sequence[str], author: Author, request_id: str = "") -> CompareResult:
         """Compare some with their bases and each other; each remembers what it was compared with. See `compare`."""
+        self._screen.texts({}, names_of(author))
         keys = await self._store.write(lambda writer: record_compared(writer, handles, author, request_id))
 
         def read() -> CompareResult:
@@ -54,12 +61,15 @@ class Speculations:
 
     async def commit(self, request: PromoteRequest, intent: Intent, author: Author, guard: Guard) -> PromoteResult:
         """Commit what one tried, on top of what others did; conflicts are data and keep it. See `commit_spec`."""
+        intent = self._screen.intent(intent, author)
+        request = replace(request, resolutions=self._screen.resolutions(request.resolutions))
         return await self._store.write(
             lambda writer: commit_spec(writer, self._view(writer, author), request, intent, author, guard)
         )
 
     async def discard(self, handle: str, lesson: str, author: Author, request_id: str = "") -> DiscardResult:
         """Drop one and keep its lesson. See `discard`."""
+        lesson = self._screen.texts({"lesson": lesson}, names_of(author))["lesson"]
         return await self._store.write(
             lambda writer: discard(writer, self._view(writer, author), handle, lesson, author, request_id)
         )

@@ -107,7 +107,7 @@ def intersection(streams: Sequence[Stream], reach: Reach | None, low: int, high:
         bound += step
 
 
-def seqs_of(reader: Reader, term: Term) -> Iterator[int]:
-    """All commits that are indexed under a term, newest first."""
+def seqs_of(reader: Reader, term: Term, *, rising: bool = False) -> Iterator[int]:
+    """All commits that are indexed under a term, newest first; `rising`, oldest first."""
     newest = reader.last_seq()
-    return intersection([Postings.of_term(reader, term, newest, rising=False)], None, 1, newest, rising=False)
+    return intersection([Postings.of_term(reader, term, newest, rising=rising)], None, 1, newest, rising=rising)

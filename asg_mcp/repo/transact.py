@@ -26,6 +26,8 @@ class Draft:
     """The state at the head of the branch."""
     now: int
     """The time of the transaction in microseconds."""
+    salt: str
+    """32 hex digits that nobody could have known before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def transact(
     ref = branch_of(writer, ref_name)
     head = writer.commit(ref.seq)
     state = view.state(head)
-    decision = decide(Draft(view, head, state, writer.now()))
+    decision = decide(Draft(view, head, state, writer.now(), writer.salt()))
     done = Transacted(decision.answer, head.id, ref.name, 0)
     if decision.operations and decision.intent is not None:
         edited = apply_all(state, decision.operations, view.hasher, writer.last_seq() + 1)

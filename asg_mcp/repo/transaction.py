@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asg_mcp.core.commits import TREE_LAYOUT, Header, RecordedOperation, body_id, body_of, operations_id
-from asg_mcp.core.edits import apply_entries
+from asg_mcp.core.edits import Editor, entries_of
 from asg_mcp.core.events import EventKind
-from asg_mcp.core.flat import flatten
-from asg_mcp.core.ids import CommitId, Id
+from asg_mcp.core.ids import CommitId, Id, is_prefix
 from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.limits import COMMIT_BYTES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX
 from asg_mcp.core.noderows import pack_node, stored_as
@@ -26,10 +25,10 @@ from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, re
 from asg_mcp.repo.ledger import log_commit
 from asg_mcp.repo.permits import check_permit
 from asg_mcp.repo.records import info_of, pack_commit, terms_for
-from asg_mcp.repo.resolve import SPECULATION_PREFIX, commit_by_prefix, state_at
+from asg_mcp.repo.resolve import SPECULATION_PREFIX, no_such_ref, state_at
 from asg_mcp.repo.results import SchemaWarning, WriteResult
 from asg_mcp.repo.validation import check_against_schema
-from asg_mcp.storage.base import CommitRow, Ref, RefKind, Writer
+from asg_mcp.storage.base import CommitRow, Reader, Ref, RefKind, Writer
 
 KEPT_ROOTS = {"_meta": "the version of the state's schema", "plans": "plans and their tasks"}
 """Roots that no ordinary write changes; a write to / keeps them."""
@@ -121,7 +120,8 @@ def run(writer: Writer, hasher: Hasher, request: Request, graph: Graph | None = 
     head = writer.commit(ref.seq)
     state = state_at(writer, hasher, head)
     guard, operations = request.guard, request.operations
-    rebased = check_head(writer, hasher, graph or Graph(), guard.expected_head, head, state, operations)
+    seen_by, graph = request.author.principal, graph or Graph()
+    rebased = check_head(writer, hasher, graph, guard.expected_head, head, state, operations, seen_by)
     origin = writer.last_seq() + 1
     if guard.expected_object and all(_gone_already(state, operation) for operation in operations):
         operations = tuple(operation for operation in operations if operation.op is not Op.DELETE)
@@ -151,29 +151,29 @@ class EditedAll:
     object: Id | None
     warnings: list[SchemaWarning] = field(default_factory=list)
     """What the state's schema says of it: filled in by write_commit."""
+    decided: list[Tokens] = field(default_factory=list)
+    """Paths on which a merge chose between the sides, though it may have changed nothing there."""
 
 
 def apply_all(state: State, operations: Sequence[Operation], hasher: Hasher, origin: int) -> EditedAll:
     """Apply operations in order; those that change nothing are not recorded."""
-    changed = 0
+    editor = Editor(state, origin)
+    total = 0
     recorded: list[RecordedOperation] = []
     paths: list[Tokens] = []
     for operation in operations:
-        entries = None
-        value = operation.value
-        if not isinstance(value, Absent):
-            if not operation.path and operation.op is Op.SET:
-                value = {**_kept(state), **value} if isinstance(value, dict) else value
-            entries = flatten(value, "", origin, hasher)
-            for entry in entries:
-                hasher.value_id(entry)  # made once here, and kept by the copies that go into the tree
-        edited = apply_entries(state, operation.op, operation.path, operation.source, entries, origin)
-        paths.append(edited.path)
-        if edited.changed:
-            state, changed = edited.state, changed + edited.changed
+        if not operation.path and operation.op is Op.SET and isinstance(operation.value, dict):
+            operation = replace(operation, value={**_kept(editor.state), **operation.value})
+        entries = entries_of(operation, origin, hasher)
+        for entry in entries or ():
+            hasher.value_id(entry)  # made once here, and kept by the copies that go into the tree
+        changed, path = editor.apply(operation.op, operation.path, operation.source, entries)
+        paths.append(path)
+        if changed:
+            total += changed
             source = None if operation.source is None else format_path(operation.source)
             recorded.append(RecordedOperation(operation.op, format_path(operation.path), source, entries))
-    return EditedAll(state, changed, recorded, paths, object_at(state, common_path(paths or [()])))
+    return EditedAll(editor.state, total, recorded, paths, object_at(editor.state, common_path(paths or [()])))
 
 
 def _kept(state: State) -> dict[str, Any]:
@@ -201,14 +201,19 @@ def write_commit(
     `others` are the further parents of a merge. Raises Forbidden and HandleNotFound where the author's session may not
     do this, and what check_against_schema raises; its warnings are then in `edited`.
     """
-    check_permit(writer, author, ref, edited.recorded)
-    written = (text for operation in edited.recorded for text in (operation.path, operation.source))
-    changed = (parse_path(text) for text in written if text is not None)
-    edited.warnings[:] = check_against_schema(state_at(writer, hasher, head), edited.state, changed)
+    check_permit(writer, author, ref, edited.recorded, edited.decided)
+    check_schema(state_at(writer, hasher, head), edited)
     row = store_commit(writer, hasher, (head, *others), edited, intent, author)
     writer.swap_ref(ref, replace(ref, seq=row.seq))
     log_commit(writer, EventKind.COMMIT, ref, head, row, author)
     return row
+
+
+def check_schema(before: State, edited: EditedAll) -> None:
+    """Judge a state by the schema in it, and note the warnings. Raises what check_against_schema raises."""
+    written = (text for operation in edited.recorded for text in (operation.path, operation.source))
+    changed = (parse_path(text) for text in written if text is not None)
+    edited.warnings[:] = check_against_schema(before, edited.state, changed)
 
 
 def store_commit(
@@ -288,7 +293,7 @@ def create_store(writer: Writer, hasher: Hasher, branch: str, author: Author) ->
     log_commit(writer, EventKind.STORE_CREATED, Ref(branch, RefKind.BRANCH, row.seq), None, row, author)
 
 
-def branch_of(writer: Writer, name: str) -> Ref:
+def branch_of(writer: Reader, name: str) -> Ref:
     """The branch that a write goes to.
 
     Raises RefNotFound when there is none, and Forbidden for a tag or a speculation.
@@ -307,10 +312,11 @@ def branch_of(writer: Writer, name: str) -> Ref:
                 hint="Name a branch, or make one from it with asg_branch.",
                 ref=name,
             )
-        seq = commit_by_prefix(writer, name)
-        raise RefNotFound(
-            f"{name} is a commit ({writer.commit(seq).id.short}), and a write needs a branch",
-            hint="Make a branch from it with asg_branch.",
+        if not is_prefix(name):
+            raise no_such_ref(writer, name)
+        raise RefNotFound(  # whether there is such a commit or not: others may not learn that of a trial
+            f"{name} is no branch, and a write needs a branch",
+            hint="Where it is a commit, make a branch from it with asg_branch.",
             ref=name,
         )
     if ref.kind is RefKind.TAG:

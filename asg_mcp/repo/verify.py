@@ -172,12 +172,11 @@ class _Checker:
     def _projected(self, reader: Reader, row: EventRow) -> None:
         """Make the record that the event is about again, as far as the log has come."""
         kind = EVENT_KINDS[row.kind]
-        if kind not in RECORDED_IN:
-            return
         subject = event_of(reader, row).subject
-        key = (RECORDED_IN[kind], subject)
-        self.records[key] = projected(self.records.get(key), kind, subject, row.index, event_body(row))
-        if reader.find((TermKind.SUBJECT, subject), row.index + 1, 1) != [row.index]:
+        if kind in RECORDED_IN:
+            key = (RECORDED_IN[kind], subject)
+            self.records[key] = projected(self.records.get(key), kind, subject, row.index, event_body(row))
+        if subject and reader.find((TermKind.SUBJECT, subject), row.index + 1, 1) != [row.index]:
             raise _Wrong("index", f"event {row.index}", f"Event {row.index} is not in the index under {subject}")
 
     def _brought(self, reader: Reader, row: EventRow) -> None:

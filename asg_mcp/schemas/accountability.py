@@ -26,9 +26,7 @@ class OpenSessionParams(Params):
     path_scope: Annotated[Texts, Field(description="Writes below")] = []
     parent: Annotated[
         str,
-        Field(
-            description="Delegating session", validation_alias=AliasChoices("parent", "parent_session", "session")
-        ),
+        Field(description="Delegating session", validation_alias=AliasChoices("parent", "parent_session", "session")),
     ] = ""
     intent_description: Annotated[
         str,
@@ -54,6 +52,9 @@ class OpenSessionReply(Wire):
     parent: Annotated[str, Field(description="The session that delegated.")] = ""
     authority: Annotated[AnyObject, Field(description="On whose authority, with the delegation chain.")] = {}
     expires: Annotated[str, Field(description="Until when, RFC 3339 in UTC.")]
+    replayed: Annotated[
+        bool, Field(description="Whether this is the answer to an earlier call with this request_id.")
+    ] = False
 
 
 class OutcomeName(StrEnum):
@@ -117,6 +118,8 @@ class ResolveReply(Wire):
     outcome: Annotated[str, Field(description="Its outcome.")]
     children: Annotated[list[ChildItem], Field(description="Intents and sessions below it, and what they reported.")]
     omitted: Annotated[int, Field(description="Children besides these.")] = 0
+    closed: Annotated[bool, Field(description="Whether it is a session, which this closed.")] = False
+    hint: Annotated[str, Field(description="What was not done, and how to do it.")] = ""
     replayed: Annotated[
         bool, Field(description="Whether this is the answer to an earlier call with this request_id.")
     ] = False

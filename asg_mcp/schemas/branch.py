@@ -21,6 +21,12 @@ class RefKind(StrEnum):
     TAG = "tag"
 
 
+class ListedKind(StrEnum):
+    BRANCH = "branch"
+    TAG = "tag"
+    SPECULATION = "speculation"
+
+
 class _Branch(Params):
     name: Annotated[str, Field(description="New name")]
     source: Annotated[Ref, Field(alias="from")] = "main"
@@ -33,7 +39,7 @@ class BranchParams(Keyed, _Branch):
 
 class RefItem(Wire):
     name: Annotated[str, Field(description="Its name.")]
-    kind: Annotated[str, Field(description="branch or tag.")]
+    kind: Annotated[str, Field(description="branch, tag or speculation.")]
     commit: Annotated[str, Field(description="The commit it names.")]
     at: Annotated[str, Field(description="When that commit was made, RFC 3339 in UTC.")]
     agent: Annotated[str, Field(description="Who made that commit.")]
@@ -44,7 +50,7 @@ class RefItem(Wire):
 
 class ListBranchesParams(Params):
     prefix: Annotated[str, Field(description="Of the name")] = ""
-    kind: Annotated[RefKind | None, Field(description="Default both")] = None
+    kind: Annotated[ListedKind | None, Field(description="Default all")] = None
     limit: Limit = PAGE_ITEMS_DEFAULT
     cursor: Cursor = ""
 

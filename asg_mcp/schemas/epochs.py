@@ -27,6 +27,11 @@ class EpochReply(Wire):
     state: Annotated[str, Field(description="open or sealed.")]
     opened_at: Annotated[str, Field(description="When it was opened, RFC 3339 in UTC.")]
     commits: Annotated[int, Field(description="How many commits it holds so far.")]
+    unknown_intents: Annotated[list[str], Field(description="Root intents that nothing is called yet.")] = []
+    hint: Annotated[str, Field(description="What to do where root intents may not hold what was meant.")] = ""
+    replayed: Annotated[
+        bool, Field(description="Whether this is the answer to an earlier call with this request_id.")
+    ] = False
 
 
 class _SealEpoch(Params):
@@ -50,3 +55,6 @@ class SealedReply(Wire):
     key: Annotated[str, Field(description="The public key that signed it, as note verifiers take it.")]
     sealed_at: Annotated[str, Field(description="When it was sealed, RFC 3339 in UTC.")]
     follows: Annotated[int, Field(description="Commits under the same intents made since: no members.")] = 0
+    replayed: Annotated[
+        bool, Field(description="Whether this is the answer to an earlier call with this request_id.")
+    ] = False

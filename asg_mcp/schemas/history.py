@@ -252,7 +252,7 @@ class Take(StrEnum):
 class ResolutionItem(Params):
     path: Annotated[str, Field(description="Of the conflict.")]
     take: Annotated[Take, Field(description="ours is the branch's.")]
-    value: Annotated[AnyJson, Field(description="With take value.")] = None
+    value: Annotated[AnyJson, Field(description="With take value, and only then.")] = None
 
 
 Resolutions = Annotated[
@@ -305,6 +305,9 @@ class RevertReply(Wire):
     omitted: Annotated[
         dict[str, int], Field(description="How many of each list did not fit; missing when all did.")
     ] = {}
+    skipped: Annotated[
+        list[str], Field(description="/plans, /_meta: changed by these commits, and left as they are; missing if not.")
+    ] = []
     rebased: Annotated[bool, Field(description="Whether others had moved the branch past expected_head, elsewhere.")]
     replayed: Annotated[
         bool, Field(description="Whether this is the answer to an earlier call with this request_id.")

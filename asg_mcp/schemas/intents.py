@@ -117,9 +117,7 @@ class Provenance(Params):
 
 
 # Told in full by asg_set alone, which is in every profile that writes: the other tools refer to it.
-PROVENANCE_SUMMARY = (
-    "agent, authority, alternatives, expected, intent_id, parent_intent, tool_calls, notify"
-)
+PROVENANCE_SUMMARY = "agent, authority, alternatives, expected, intent_id, parent_intent, tool_calls, notify"
 
 
 class Intended(Params):

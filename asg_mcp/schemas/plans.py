@@ -65,7 +65,7 @@ class TaskItem(Params):
     """A task to add. Its text alone is the title."""
 
     title: Annotated[str, Field(description="What is to be done, in one line.")]
-    id: Annotated[str, Field(description="Your own id; else it gets t-1, t-2, and so on.")] = ""
+    id: Annotated[str, Field(description="Your own id; else it gets one such as t-7-3fa9; the reply has it.")] = ""
     priority: Annotated[AnyPriority, Field(description="How urgent it is.")] = PriorityName.MEDIUM
     parent: Annotated[str, Field(description="The task it is a part of; a parent has no parent itself.")] = ""
     blocked_by: Annotated[Texts, Field(description="Tasks to be done before, those of this call included.")] = []
@@ -153,17 +153,33 @@ class PlanFields(Wire):
     left_out: Annotated[dict[str, int], Field(description="Bytes of each text too large for this reply.")] = {}
 
 
-class AddedTask(Wire):
+class TaskLine(Wire):
+    """A task in the list of a plan. Of one that was just added, id and title are told."""
+
     id: Annotated[str, Field(description="Its id.")]
-    title: Annotated[str, Field(description="What is to be done.")]
+    title: Annotated[str, Field(description="What is to be done.")] = ""
+    status: Annotated[
+        str, Field(description="pending, in_progress, done or abandoned; a parent's is its children's.")
+    ] = ""
+    priority: Annotated[str, Field(description="low, medium, high or critical.")] = ""
+    agent: Annotated[str, Field(description="Whom it is assigned to.")] = ""
+    held_by: Annotated[str, Field(description="Who started it.")] = ""
+    lease_until: Annotated[str, Field(description="Until when it is theirs; afterwards it is pending again.")] = ""
+    parent: Annotated[str, Field(description="The task it is a part of.")] = ""
+    children: Annotated[int, Field(description="How many parts it has.")] = 0
+    waits_for: Annotated[list[str], Field(description="Those to be done before it, its parent's included.")] = []
+    blocked_by_abandoned: Annotated[list[str], Field(description="Those that never will be done: unblock it.")] = []
+    completed_by: Annotated[str, Field(description="The agent that completed it.")] = ""
+    reason: Annotated[str, Field(description="Why it was abandoned.")] = ""
+    left_out: Annotated[dict[str, int], Field(description="Bytes of each text too large for this reply.")] = {}
 
 
 class PlanReply(Wire):
     ref: Annotated[str, Field(description="The branch.")]
     commit: Annotated[str, Field(description="The commit made, or the head if nothing changed.")]
     plan: Annotated[PlanFields, Field(description="The plan as it is now.")]
-    tasks: Annotated[list[AddedTask], Field(description="The tasks added, in order.")]
-    omitted: Annotated[int, Field(description="How many more were added.")] = 0
+    tasks: Annotated[list[TaskLine], Field(description="Those added, in order; of a name alone all, open ones first.")]
+    omitted: Annotated[int, Field(description="How many more tasks there are.")] = 0
     replayed: Annotated[bool, Field(description="Whether an earlier call with this request_id did it.")] = False
 
 

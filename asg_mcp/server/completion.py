@@ -15,22 +15,29 @@ from asg_mcp.repo.repository import Repository
 from asg_mcp.server.arguments import shown
 from asg_mcp.server.prompts import DEFAULT_REF, PromptBook
 from asg_mcp.server.resources import Shelf
+from asg_mcp.services.access import Verb
+from asg_mcp.tools.registry import ToolContext
 
 NOTHING = types.Completion(values=[], total=0, has_more=False)
 
 
 async def complete(
-    repo: Repository, shelf: Shelf, prompts: PromptBook, params: types.CompleteRequestParams
+    context: ToolContext, shelf: Shelf, prompts: PromptBook, params: types.CompleteRequestParams
 ) -> types.Completion:
     """How an argument may go on: at most COMPLETIONS_MAX values. Raises InvalidArgument for what is not there."""
     in_address = isinstance(params.ref, types.ResourceTemplateReference)
     completes = _completes(shelf, prompts, params)
     given = params.context.arguments if params.context and params.context.arguments else {}
-    match completes.get(params.argument.name):
+    repo, grant, ref = context.repo, context.caller.grant, given.get("ref") or DEFAULT_REF
+    what = completes.get(params.argument.name)
+    if grant is not None and not (grant.all_refs and grant.all_paths and Verb.READ in grant.verbs):
+        # Names are what is kept from a grant that holds some alone.
+        return NOTHING
+    match what:
         case "ref":
             return await _refs(repo, params.argument.value)
         case "path":
-            return await _paths(repo, given.get("ref") or DEFAULT_REF, params.argument.value, in_address=in_address)
+            return await _paths(repo, ref, params.argument.value, in_address=in_address)
         case "epoch":
             return await _epochs(repo, params.argument.value)
         case _:

@@ -21,7 +21,9 @@ from asg_mcp.core.values import JsonValue
 from asg_mcp.errors import AsgError, InvalidArgument, InvalidValue, LimitExceeded
 from asg_mcp.schemas.base import Wire
 from asg_mcp.server.arguments import NOT_UNICODE_HINT, ArgumentRules, nearest, shown
+from asg_mcp.server.guarding import CursorSeal, withheld
 from asg_mcp.tools.aliases import ALIASES, Alias
+from asg_mcp.tools.needs import authorise
 from asg_mcp.tools.registry import Catalogue, Effect, Tool, ToolContext
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,11 @@ class Reply:
     text: str
     """The same as `structured`, as compact JSON."""
     is_error: bool
+
+    @property
+    def code(self) -> str:
+        """The code of the error, or "ok"."""
+        return str(json.loads(self.text)["code"]) if self.is_error else "ok"
 
 
 class UnknownTool(InvalidArgument):
@@ -59,6 +66,7 @@ class Dispatcher:
     def __init__(self, catalogue: Catalogue, aliases: Sequence[Alias] = ALIASES) -> None:
         self._entries = {tool.name: _Entry(tool, ArgumentRules.of(tool)) for tool in catalogue}
         self._names = list(self._entries)
+        self._cursors = CursorSeal()
         for alias in aliases:
             entry = self._entries.get(alias.tool)
             if entry is not None:
@@ -75,11 +83,13 @@ class Dispatcher:
             raise self._unknown(name)
         try:
             given = arguments or {}
+            given = self._cursors.opened(context, entry.tool, given)
             params = entry.rules.parse(given if entry.alias is None else entry.alias.arguments(given))
+            authorise(context, entry.tool.name, params)
             result = await entry.tool.handler(context, params)
-            return _success(entry.tool, params, result)
+            return _success(entry.tool, params, self._cursors.closed(context, entry.tool, result.dump()))
         except AsgError as error:
-            return _failure(error)
+            return _failure(withheld(context.caller.grant, error))
         except UnicodeEncodeError:
             return _failure(InvalidValue("A text in the arguments has a lone surrogate", hint=NOT_UNICODE_HINT))
         except Exception:
@@ -91,8 +101,7 @@ class Dispatcher:
         return UnknownTool(f"There is no tool {shown(name)}", hint=f"{also}tools/list names them all.")
 
 
-def _success(tool: Tool, params: Wire, result: Wire) -> Reply:
-    structured = result.dump()
+def _success(tool: Tool, params: Wire, structured: dict[str, JsonValue]) -> Reply:
     text = to_json(structured)
     if len(text) > REPLY_BYTES_MAX and not hasattr(params, "max_bytes"):
         raise _too_large(tool, len(text))

@@ -6,6 +6,7 @@ eras of the protocol and any number of connections.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from mcp.shared.exceptions import MCPError
 from asg_mcp import __version__
 from asg_mcp.core.limits import NAME_BYTES_MAX
 from asg_mcp.errors import AsgError
+from asg_mcp.repo.observing import Target
+from asg_mcp.repo.observing import observe as look_at
 from asg_mcp.repo.repository import Repository
 from asg_mcp.schemas.base import json_schema
 from asg_mcp.server.completion import complete
@@ -31,6 +34,7 @@ from asg_mcp.server.profiles import EVERYTHING, Profile, select
 from asg_mcp.server.prompts import PromptBook
 from asg_mcp.server.resources import Shelf
 from asg_mcp.server.subscriptions import Watcher, check_count, watching
+from asg_mcp.services.access import Grant, Verb, decide
 from asg_mcp.tools.aliases import ALIASES
 from asg_mcp.tools.registry import Caller, Catalogue, Tool, ToolContext
 
@@ -65,21 +69,29 @@ class ServerOptions:
     """Which tools are offered."""
 
 
+Identify = Callable[[Any], Grant]
+"""From the HTTP request that brought a message to what its sender may do. Never from the message."""
+Observe = Callable[[str, str, float], None]
+"""Told of each call of a tool: its name, the code of its error or "ok", and the seconds it took."""
+
+
 def build_server(catalogue: Catalogue, repo: Repository, principal: str, options: ServerOptions) -> Server[Watcher]:
     """A server that answers for `principal`, the verified identity behind all of its connections.
 
     Raises InvalidArgument where the options' profile names what is not there.
     """
-    chosen = select(catalogue, options.profile)
-    seen = repo.seen_by(principal)
-    offer = _Offer(chosen, frozenset(_names(catalogue)) - frozenset(_names(chosen)), seen, principal, options)
+    return server_of(Offer(catalogue, repo.seen_by(principal), options, principal))
+
+
+def server_of(offer: Offer) -> Server[Watcher]:
+    """The offer as a server of the SDK, for any number of connections."""
     schemas: Mapping[str, Mapping[str, Any]] = {tool.name: tool.input_schema for tool in offer.tools.tools}
     return Server(
         SERVER_NAME,
         version=__version__,
         title=SERVER_TITLE,
         instructions=INSTRUCTIONS,
-        lifespan=lambda _: watching(seen),
+        lifespan=lambda _: watching(offer.repo),
         cache_hints=dict.fromkeys(_LISTS, _LISTED_ONCE),
         # Without it, the HTTP transport runs a whole tools/list for each call.
         get_tool_input_schema=schemas.get,
@@ -97,40 +109,68 @@ def build_server(catalogue: Catalogue, repo: Repository, principal: str, options
     )
 
 
-class _Offer:
-    """What a server offers, and its answers. Holds no state of a connection."""
+class Offer:
+    """What a server offers, and its answers. Holds no state of a connection.
+
+    `repo` is the repository as all callers together may see it, and `identify` says who they are one by one; without
+    it all are `principal`, the local user. Raises InvalidArgument where the profile names what is not there.
+    """
 
     def __init__(
         self,
         catalogue: Catalogue,
-        switched_off: frozenset[str],
         repo: Repository,
-        principal: str,
         options: ServerOptions,
+        principal: str = "",
+        identify: Identify | None = None,
+        observe: Observe | None = None,
     ) -> None:
-        self._switched_off = switched_off
-        self._repo = repo
+        assert bool(principal) != bool(identify), "BUG: it has to be known who calls"
+        chosen = select(catalogue, options.profile)
+        self._switched_off = frozenset(_names(catalogue)) - frozenset(_names(chosen))
+        self.repo = repo
         self._principal = principal
+        self._identify = identify
+        self._observe = observe
         self._options = options
-        self._dispatcher = Dispatcher(catalogue)
+        self.catalogue = chosen
+        self._dispatcher = Dispatcher(chosen)
         self._context_of = lru_cache(maxsize=256)(self._new_context)
-        self.tools = types.ListToolsResult(tools=[_definition(tool) for tool in catalogue])
-        self.shelf = Shelf(catalogue, self._dispatcher)
-        self.prompts = PromptBook(catalogue)
+        self.tools = types.ListToolsResult(tools=[_definition(tool) for tool in chosen])
+        self.shelf = Shelf(chosen, self._dispatcher)
+        self.prompts = PromptBook(chosen)
 
-    def _new_context(self, client: str) -> ToolContext:
+    def context(self, client: str, grant: Grant | None) -> ToolContext:
+        """What a call of this client, under this grant, is made with."""
+        return self._context_of(client, grant)
+
+    def _new_context(self, client: str, grant: Grant | None) -> ToolContext:
         # The agent is named after the program without its version: an upgrade makes no other agent of it.
         agent = self._options.agent or client.rsplit("/", 1)[0]
-        return ToolContext(self._repo, Caller(self._principal, client, agent, self._options.session))
+        if grant is None:
+            return ToolContext(self.repo, Caller(self._principal, client, agent, self._options.session))
+        caller = Caller(grant.principal, client, grant.agent or agent, self._options.session, grant)
+        return ToolContext(self.repo.seen_by(grant.principal), caller)
+
+    def _context(self, request: _Request) -> ToolContext:
+        grant = None if self._identify is None else self._identify(request.request)
+        return self._context_of(_client_of(request), grant)
+
+    async def call(self, context: ToolContext, name: str, arguments: Mapping[str, Any] | None) -> Reply:
+        """Call a tool by its name or an alias. Raises UnknownTool alone."""
+        if name in self._switched_off:
+            raise UnknownTool(f"There is no tool {name}", hint="The operator of this server switched it off.")
+        if self._observe is None:
+            return await self._dispatcher.dispatch(context, name, arguments)
+        began = time.perf_counter()
+        reply = await self._dispatcher.dispatch(context, name, arguments)
+        self._observe(name, reply.code, time.perf_counter() - began)
+        return reply
 
     async def call_tool(self, request: _Request, params: types.CallToolRequestParams) -> types.CallToolResult:
+        """tools/call."""
         try:
-            if params.name in self._switched_off:
-                raise UnknownTool(
-                    f"There is no tool {params.name}", hint="The operator of this server switched it off."
-                )
-            context = self._context_of(_client_of(request))
-            reply = await self._dispatcher.dispatch(context, params.name, params.arguments)
+            reply = await self.call(self._context(request), params.name, params.arguments)
         except UnknownTool as error:
             raise protocol_error(error, request.protocol_version) from None
         return _result(reply)
@@ -138,39 +178,56 @@ class _Offer:
     async def read_resource(
         self, request: _Request, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
-        return await self.shelf.read(self._context_of(_client_of(request)), params.uri, request.protocol_version)
+        """resources/read."""
+        return await self.shelf.read(self._context(request), params.uri, request.protocol_version)
+
+    async def _watchable(self, request: _Request, uri: str) -> Target:
+        """What a subscription to the address watches, where the caller may see it."""
+        context, target = self._context(request), self.shelf.target(uri)
+        if context.caller.grant is not None:
+            decide(context.caller.grant, Verb.READ, target.ref, (target.path or (),))
+            # The watcher sees what all callers together may see.
+            await context.repo.read(lambda view: look_at(view, (target,), must_exist=True))
+        return target
 
     async def subscribe(self, request: _Request, params: types.SubscribeRequestParams) -> types.EmptyResult:
+        """resources/subscribe, of the older era."""
         subscriber = request.lifespan_context.subscriber(request.session)
         with _refusals(request):
-            await subscriber.subscribe(params.uri, self.shelf.target(params.uri))
+            await subscriber.subscribe(params.uri, await self._watchable(request, params.uri))
         return types.EmptyResult()
 
     async def unsubscribe(self, request: _Request, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
+        """resources/unsubscribe, of the older era."""
         await request.lifespan_context.subscriber(request.session).unsubscribe(params.uri)
         return types.EmptyResult()
 
     async def listen(
         self, request: _Request, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
+        """subscriptions/listen, of the newer era."""
         # No list of this server ever changes, so a stream is for resources alone, and is acknowledged as that.
         uris = list(dict.fromkeys(params.notifications.resource_subscriptions or ()))
         honoured = types.SubscriptionFilter(resource_subscriptions=uris)
         with _refusals(request):
             check_count(len(uris))
-            targets = {uri: self.shelf.target(uri) for uri in uris}
+            targets = {uri: await self._watchable(request, uri) for uri in uris}
             async with request.lifespan_context.watched_all(targets):
                 return await request.lifespan_context.listen(
                     request, params.model_copy(update={"notifications": honoured})
                 )
 
     async def get_prompt(self, request: _Request, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+        """prompts/get."""
         with _refusals(request):
             return self.prompts.get(params.name, params.arguments or {})
 
     async def complete(self, request: _Request, params: types.CompleteRequestParams) -> types.CompleteResult:
+        """completion/complete."""
         with _refusals(request):
-            return types.CompleteResult(completion=await complete(self._repo, self.shelf, self.prompts, params))
+            return types.CompleteResult(
+                completion=await complete(self._context(request), self.shelf, self.prompts, params)
+            )
 
 
 @contextmanager

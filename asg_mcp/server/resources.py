@@ -10,6 +10,7 @@ separates tokens: / inside a key is ~1, as in every JSON Pointer.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -28,10 +29,14 @@ from asg_mcp.repo.repository import Repository
 from asg_mcp.server.arguments import nearest, shown
 from asg_mcp.server.dispatch import Dispatcher
 from asg_mcp.server.faults import protocol_error, replied_error
+from asg_mcp.services.access import ANYWHERE, Verb, decide
+from asg_mcp.services.bundles import MEDIA_TYPE, bundle
 from asg_mcp.tools.registry import Catalogue, ToolContext
 
 JSON = "application/json"
 SCHEME = "asg://"
+BUNDLE_BYTES_MAX = 16 * 1_024 * 1_024
+"""Of an evidence bundle that is read as a resource, before base64; a larger one is written by `asg-mcp export`."""
 STATE_BYTES_MAX = REPLY_BYTES_MAX * 3 // 4
 """Of the value in a state; the rest is for its path and its last change."""
 _VARIABLE = re.compile(r"\{(\+?)(\w+)\}")
@@ -56,6 +61,9 @@ class Resource:
     """What is read of the reply; None: all of it."""
     answer: Answer | None = None
     """What is read where no tool's reply is: given the repository and the variables."""
+    file: Callable[[Repository, Mapping[str, str]], Awaitable[bytes]] | None = None
+    """What makes it where it is no JSON but a file."""
+    mime_type: str = JSON
     completes: Mapping[str, str] = field(default_factory=dict)
     """Which variables can be completed, and as what: ref, path or epoch."""
 
@@ -109,6 +117,10 @@ def _value(reply: Reply) -> JsonValue:
             max=REPLY_BYTES_MAX,
         )
     return reply["value"]
+
+
+async def _bundle(repo: Repository, variables: Mapping[str, str]) -> bytes:
+    return (await bundle(repo, variables["epoch"], bytes_max=BUNDLE_BYTES_MAX)).data
 
 
 def _first_item(reply: Reply) -> JsonValue:
@@ -194,10 +206,18 @@ RESOURCES = (
         completes={"ref": "ref"},
     ),
     Resource(
-        "asg://epoch/{epoch}/bundle",
+        "asg://epoch/{epoch}",
         "epoch",
         "What an epoch groups and, once it is sealed, what fixes it: members, root, signed checkpoint.",
         answer=_epoch,
+        completes={"epoch": "epoch"},
+    ),
+    Resource(
+        "asg://epoch/{epoch}/bundle",
+        "bundle",
+        "The evidence of a sealed epoch, with the program that verifies it: a zip archive.",
+        file=_bundle,
+        mime_type=MEDIA_TYPE,
         completes={"epoch": "epoch"},
     ),
 )
@@ -220,22 +240,33 @@ class Shelf:
         )
         self.templates = types.ListResourceTemplatesResult(
             resource_templates=[
-                types.ResourceTemplate(uri_template=one.uri, name=one.name, description=one.description, mime_type=JSON)
+                types.ResourceTemplate(
+                    uri_template=one.uri, name=one.name, description=one.description, mime_type=one.mime_type
+                )
                 for one in self._offered
                 if one.is_template
             ]
         )
 
     async def read(self, context: ToolContext, uri: str, version: str) -> types.ReadResourceResult:
-        """What is at the address, as JSON text of at most REPLY_BYTES_MAX. Raises MCPError."""
+        """What is at the address: JSON text of at most REPLY_BYTES_MAX, or a file. Raises MCPError."""
         try:
-            text = await self._text(context, uri, version)
+            resource, variables = self.find(uri)
+            if context.caller.grant is not None and (resource.answer is not None or resource.file is not None):
+                # What they tell is of the whole store.
+                decide(context.caller.grant, Verb.READ, ANYWHERE, ((),))
+            if resource.file is not None:
+                blob = b64encode(await resource.file(context.repo, variables)).decode()
+                held = types.BlobResourceContents(uri=uri, mime_type=resource.mime_type, blob=blob)
+                return types.ReadResourceResult(contents=[held])
+            text = await self._text(context, resource, variables, uri, version)
         except AsgError as error:
             raise protocol_error(error, version, uri=uri[:URI_CHARS_MAX]) from None
         return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=JSON, text=text)])
 
-    async def _text(self, context: ToolContext, uri: str, version: str) -> str:
-        resource, variables = self.find(uri)
+    async def _text(
+        self, context: ToolContext, resource: Resource, variables: Mapping[str, str], uri: str, version: str
+    ) -> str:
         if resource.answer is not None:
             return to_json(await resource.answer(context.repo, variables)).decode()
         arguments = {name: text for name, text in variables.items() if text}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio.to_thread
 
 from asg_mcp.core.intents import Author
 from asg_mcp.core.notes import Checkpoint, Note, Signer, VerifierKey, parse_note
 from asg_mcp.errors import StorageError
+from asg_mcp.repo.epochs import RootsTold, epoch_record
+from asg_mcp.repo.epochs import roots_told as told_of_roots
 from asg_mcp.repo.repository import PROGRAM, Repository
 from asg_mcp.repo.requests import EpochRequest
 from asg_mcp.repo.results import EpochInfo
@@ -21,6 +25,11 @@ async def create_epoch(repo: Repository, request: EpochRequest, author: Author, 
     Raises InvalidName, InvalidArgument, LimitExceeded, Conflict (the id is taken), RefExists, RequestReused.
     """
     return await repo.epochs.create(request, author, request_id)
+
+
+async def roots_told(repo: Repository, epoch: str) -> RootsTold:
+    """Which root intents of an epoch are not known yet, and which have commits from before it."""
+    return await repo.read(lambda view: told_of_roots(view, epoch_record(view.reader, epoch)))
 
 
 async def seal_epoch(repo: Repository, epoch: str, summary: str, author: Author, request_id: str = "") -> EpochInfo:
@@ -45,7 +54,8 @@ async def seal_epoch(repo: Repository, epoch: str, summary: str, author: Author,
     origin = await repo.epochs.origin()
     key = await anyio.to_thread.run_sync(signer.key, origin)
     sealed = await repo.epochs.seal(epoch, summary, author, request_id)
-    return sealed if sealed.checkpoint else await _signed(repo, signer, key, epoch)
+    signed = sealed if sealed.checkpoint else await _signed(repo, signer, key, epoch)
+    return replace(signed, replayed=sealed.replayed)
 
 
 async def _signed(repo: Repository, signer: Signer, key: VerifierKey, epoch: str) -> EpochInfo:

@@ -49,8 +49,8 @@ def acting(
     found = repo.session(session)
     if claimed_agent and claimed_agent != found.agent:
         raise Forbidden(
-            f"Session {session} is that of agent {found.agent!r}, and provenance.agent says {claimed_agent!r}",
-            hint="Leave provenance.agent out: the session says who acts.",
+            f"Session {session} is that of agent {found.agent!r}, not of {claimed_agent!r}",
+            hint="Name no agent: the session says who acts.",
             agent=found.agent,
         )
     return Acting(Author(principal=principal, agent=found.agent, client=client, session=session), found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 
@@ -15,6 +15,7 @@ from asg_mcp.errors import InvalidArgument
 from asg_mcp.repo import cursors
 from asg_mcp.repo.epochs import epoch_info, epoch_records
 from asg_mcp.repo.intenttree import list_intents
+from asg_mcp.repo.outcomes import OUTCOMES
 from asg_mcp.repo.records import authority_of
 from asg_mcp.repo.repository import Query, Repository
 from asg_mcp.repo.results import IntentPage, RecordPage
@@ -22,6 +23,7 @@ from asg_mcp.repo.sessions import session_items
 from asg_mcp.repo.speculation import speculation_items
 from asg_mcp.repo.view import View
 from asg_mcp.repo.words import asked_words, words_of
+from asg_mcp.services.planrules import PlanStatus
 from asg_mcp.services.plans import plan_items
 
 Item = dict[str, JsonValue]
@@ -30,7 +32,8 @@ _NAMES = {"agent": "agent", "principal": "principal", "session": "session"}
 
 
 async def intents(repo: Repository, query: Query) -> IntentPage:
-    """One page of intents as trees, the newest first."""
+    """One page of intents as trees, the newest first. Raises InvalidArgument for another order."""
+    _check_order(query)
 
     def page(view: View) -> IntentPage:
         found = list_intents(view, query)
@@ -80,6 +83,9 @@ def _epochs(view: View, _: Query) -> Iterator[Item]:
         item = _given(asdict(epoch_info(view.reader, record)))
         item.pop("opened", None)
         item["at"] = item.pop("opened_at")
+        for name in ("follows", "size"):
+            if item[name] == 0:  # nothing follows, or there is no seal yet
+                del item[name]
         yield {**item, "status": item["state"]}
 
 
@@ -95,6 +101,12 @@ def _plans(view: View, query: Query) -> Iterator[Item]:
         yield _given(dict(item))
 
 
+_STATUS: Mapping[str, Sequence[str]] = {
+    "sessions": ("open", "expired", *OUTCOMES),
+    "epochs": ("open", "sealed"),
+    "plans": tuple(PlanStatus),
+    "speculations": ("open", "committed", "discarded", "expired"),
+}
 _LISTS: Mapping[str, Callable[[View, Query], Iterable[Item]]] = {
     "sessions": _sessions,
     "epochs": _epochs,
@@ -109,11 +121,26 @@ def _given(fields: Mapping[str, object]) -> Item:
     return {
         name: list(item) if isinstance(item, tuple) else item
         for name, item in shown.items()
-        if item not in (None, "", (), [], {}, 0)
+        if item is not False and item not in (None, "", (), [], {})
     }
 
 
+def _check_status(query: Query, words: Sequence[str]) -> None:
+    """Raise InvalidArgument for a status that nothing of this kind can have."""
+    if query.status and query.status not in words:
+        raise InvalidArgument(f"No {query.target} have the status {query.status!r}", hint=f"Use {', '.join(words)}.")
+
+
+def _check_order(query: Query) -> None:
+    if query.order_by != "newest":
+        raise InvalidArgument(
+            f"{query.target} cannot be ordered by {query.order_by}", hint="Leave order_by out: the newest come first."
+        )
+
+
 def _check(query: Query) -> None:
+    _check_status(query, _STATUS[query.target])
+    _check_order(query)
     unfit = [
         name
         for name, given in (
@@ -125,6 +152,7 @@ def _check(query: Query) -> None:
             ("confidence_min", query.confidence_min),
             ("confidence_max", query.confidence_max),
             ("group_by", query.group_by),
+            ("intent", query.intent if query.target in ("plans", "speculations") else ""),
         )
         if given not in (None, (), "")
     ]

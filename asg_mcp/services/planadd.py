@@ -15,7 +15,9 @@ from asg_mcp.services.planscan import task_of
 from asg_mcp.services.planstate import TASKS, Fields, Plan, changes, check_plan_name, checked_text
 
 TASKS_SHOWN_MAX = 100
-"""Added tasks named in a reply; the others are counted."""
+"""Tasks named in a reply; the others are counted."""
+_MARK_DIGITS = 4
+"""Of 65,536 marks two calls have the same one by chance, which matters where both make a task of the same number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,9 @@ def check_count(count: int) -> None:
 class Added:
     """The tasks that one call adds to a plan, and what they change about tasks that were there."""
 
-    def __init__(self, plan: Plan, agent: str, now: str) -> None:
+    def __init__(self, plan: Plan, agent: str, now: str, salt: str) -> None:
         self._plan, self._agent, self._now = plan, agent, now
+        self._mark = salt[:_MARK_DIGITS]
         self.fields: dict[str, Fields] = {}
         self.tasks: dict[str, Task] = {}
         self._changed: list[Operation] = []
@@ -99,7 +102,10 @@ class Added:
         return {"tasks": told, "omitted": max(len(wanted) - len(told), 0)}
 
     def _named(self, wanted: Sequence[NewTask]) -> Iterator[tuple[str, int, NewTask]]:
-        """(id, number, task). A generated id has the task's number, which is above all there are."""
+        """(id, number, task). A generated id has the task's number, which is above all there are, and the call's mark.
+
+        On another branch, or after a revert, the same number goes to another task: under another id.
+        """
         there = self._plan.board.tasks
         taken = set(there)
         for place, task in enumerate(wanted):
@@ -113,9 +119,9 @@ class Added:
             taken.add(task.id)
         number = self._plan.board.next_number
         for task in wanted:
-            while not task.id and f"t-{number}" in taken:
+            while not task.id and f"t-{number}-{self._mark}" in taken:
                 number += 1
-            yield task.id or f"t-{number}", number, task
+            yield task.id or f"t-{number}-{self._mark}", number, task
             number += 1
 
     def _fields_of(self, task: NewTask, number: int) -> Fields:

@@ -18,7 +18,7 @@ from asg_mcp.repo.transact import Decision, Draft, Transacted
 from asg_mcp.repo.view import View
 from asg_mcp.services.identity import Acting
 from asg_mcp.services.planadd import TASKS_SHOWN_MAX, Added, NewTask, check_count, checked_task
-from asg_mcp.services.planrules import SHOWN_MAX, Board, PlanStatus
+from asg_mcp.services.planrules import FINAL, SHOWN_MAX, Board, PlanStatus
 from asg_mcp.services.planstate import (
     TASKS,
     Fields,
@@ -28,7 +28,6 @@ from asg_mcp.services.planstate import (
     check_plan_name,
     checked_text,
     find_plan,
-    get_plan,
     shown,
 )
 
@@ -45,13 +44,20 @@ class PlanRequest:
 
 
 async def change_plan(repo: Repository, ref: str, request: PlanRequest, who: Acting, request_id: str) -> Transacted:
-    """Make a plan or change it, on a branch, as one commit. The answer has `plan`, `tasks` and `omitted`.
+    """Make a plan or change it, on a branch, as one commit. The answer has `plan`, `tasks` (the new) and `omitted`.
+
+    Where nothing but the name of a plan that is there is given, nothing is written, and `tasks` are all of them as they
+    stand, open ones first, up to TASKS_SHOWN_MAX.
 
     Raises InvalidArgument, InvalidName and LimitExceeded for what cannot be kept, PlanNotFound for closing what is not
     there, PlanClosed for adding to a plan that is not active, TaskNotFound, TaskSettled and TaskTaken for a parent or
     blocker that cannot be one, Conflict for closing a plan with open tasks; and what `Repository.transact` raises.
     """
     checked = _checked(request)
+    if checked == PlanRequest(request.name):
+        seen = await repo.read(lambda view: _look(view, ref, request.name))
+        if seen is not None:
+            return seen
     asked = fingerprint("plan", ref, checked, who.author) if request_id else b""
     return await repo.transact(ref, who.author, request_id, asked, lambda draft: _decide(draft, checked, who))
 
@@ -59,18 +65,21 @@ async def change_plan(repo: Repository, ref: str, request: PlanRequest, who: Act
 def plan_items(view: View, ref: str) -> Iterator[Fields]:
     """The plans of a ref with the counts of their tasks, in the order of their names."""
     for plan in all_plans(view.state(view.resolve(ref)), format_time(time.time_ns() // 1_000)):
-        yield {**plan_fields(plan.name, plan.fields, plan.board), "at": plan.fields.get("created_at", "")}
+        made = {"at": plan.fields.get("created_at", ""), "agent": plan.fields.get("created_by", "")}
+        yield {**plan_fields(plan.name, plan.fields, plan.board), **made}
 
 
-def task_items(view: View, ref: str, name: str, *, status: str = "", agent: str = "") -> Iterator[Fields]:
-    """The tasks of a plan, the oldest first, that stand so and are assigned to or held by this agent; "" for any.
-
-    Raises PlanNotFound.
-    """
-    plan = get_plan(view.state(view.resolve(ref)), name, format_time(time.time_ns() // 1_000))
-    for task in sorted(plan.board.tasks.values(), key=lambda task: (task.number, task.id)):
-        if status in ("", plan.board.status(task).value) and agent in ("", task.agent, task.held_by):
-            yield shown(plan.board, task.id, plan.task_fields(task.id))
+def _look(view: View, ref: str, name: str) -> Transacted | None:
+    """A plan with its tasks as they stand, the open ones first, then the oldest; None where there is no such plan."""
+    head = view.resolve(ref)
+    plan = find_plan(view.state(head), name, format_time(time.time_ns() // 1_000))
+    if plan is None:
+        return None
+    board = plan.board
+    order = sorted(board.tasks.values(), key=lambda task: (board.status(task) in FINAL, task.number, task.id))
+    tasks: list[JsonValue] = [shown(board, task.id, plan.task_fields(task.id)) for task in order[:TASKS_SHOWN_MAX]]
+    told = {"plan": plan_fields(name, plan.fields, board), "tasks": tasks, "omitted": len(order) - len(tasks)}
+    return Transacted(told, head.id, ref, 0)
 
 
 def plan_fields(name: str, fields: Mapping[str, JsonValue], board: Board) -> Fields:
@@ -136,7 +145,7 @@ def _decide(draft: Draft, request: PlanRequest, who: Acting) -> Decision:
     else:
         plan = found
     after, told = _plan_after(plan, request, agent, now, is_new=found is None)
-    added = Added(plan, agent, now)
+    added = Added(plan, agent, now, draft.salt)
     if request.tasks:
         require_active(replace(plan, fields=after))
         added.add(request.tasks)

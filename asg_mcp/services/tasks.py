@@ -9,7 +9,7 @@ from typing import Any
 
 from asg_mcp.core.intents import check_name
 from asg_mcp.core.limits import LEASE_SECONDS_DEFAULT, TASK_PROOF_BYTES_MAX, TASK_REASON_BYTES_MAX
-from asg_mcp.core.times import SECOND, format_time
+from asg_mcp.core.times import SECOND, format_time, parse_time
 from asg_mcp.errors import InvalidArgument, TaskBlocked, TaskSettled, TaskTaken
 from asg_mcp.repo.guards import fingerprint
 from asg_mcp.repo.repository import Repository
@@ -133,6 +133,8 @@ def _decide(draft: Draft, update: Update, who: Acting) -> Decision:
     plan = get_plan(draft.state, update.plan, format_time(draft.now))
     task = plan.task(update.task)
     _check_open(plan.board, task, update.action)
+    if update.action is not Action.COMPLETE:  # work that was begun may be reported
+        require_active(plan)
     before = plan.task_fields(task.id)
     step = _Step(draft, plan, task, before, update, who.author.agent)
     after, told = _ACTIONS[update.action](step)
@@ -194,10 +196,9 @@ def _check_open(board: Board, task: Task, action: Action) -> None:
 
 
 def _start(step: _Step) -> _Stepped:
-    plan, task, board = step.plan, step.task, step.plan.board
-    require_active(plan)
+    task, board = step.task, step.plan.board
     if board.is_leased(task):
-        raise _held(task)
+        return _renewed(step), "renewed"
     _check_assigned(task, step.agent)
     waits, abandoned = board.waits_for(task), board.abandoned_blockers(task)
     if waits:
@@ -208,6 +209,23 @@ def _start(step: _Step) -> _Stepped:
             f"{task.id} waits for {', '.join(waits[:SHOWN_MAX])}", hint=hint, task=task.id, waits_for=waits
         )
     return started(step.fields, step.agent, step.draft.now, LEASE_SECONDS_DEFAULT), "started"
+
+
+def _renewed(step: _Step) -> Fields:
+    """The fields of a task whose holder goes on with it: the lease runs on from now, and ends no sooner than before.
+
+    Of two workers under one name that start a task at the same time, one has to be refused. So a lease is renewed from
+    its middle on. Raises TaskTaken.
+    """
+    task, started_at = step.task, step.fields.get("started_at")
+    if task.held_by != step.agent or not isinstance(started_at, str):
+        raise _held(task)
+    _check_assigned(task, step.agent)
+    began, until = parse_time(started_at), parse_time(task.lease_until)
+    middle = (began + until) // 2
+    if step.draft.now < middle:
+        raise _held(task, f"If that is you, go on; start renews the lease from {format_time(middle)} on.")
+    return {**step.fields, "lease_until": format_time(max(until, step.draft.now + LEASE_SECONDS_DEFAULT * SECOND))}
 
 
 def started(fields: Fields, agent: str, now: int, lease_seconds: int) -> Fields:
@@ -248,14 +266,16 @@ def _complete(step: _Step) -> _Stepped:
 
 
 def _proven(view: View, proof: Proof) -> str:
-    """The proof as it is kept: of a commit its id, so that a name that moves cannot move the proof."""
+    """The proof as it is kept: of a commit its whole id, which no name that moves and no later commit can change."""
     if proof.kind is not ProofKind.COMMIT:
         return proof.value
-    found = view.resolve(proof.value)
-    return proof.value if found.id.hex().startswith(proof.value.lower()) else found.id.short
+    return view.resolve(proof.value).id.hex()
 
 
 def _abandon(step: _Step) -> _Stepped:
+    task = step.task
+    if step.plan.board.is_leased(task) and step.agent not in (task.held_by, task.agent):
+        raise _held(task)
     after = _without(step.fields, "held_by", "lease_until")
     after |= {
         "status": TaskStatus.ABANDONED.value,
@@ -295,12 +315,13 @@ def _unblock(step: _Step) -> _Stepped:
     blockers, wanted = step.task.blocked_by, step.update.blocked_by or step.task.blocked_by
     unknown = [name for name in wanted if name not in blockers]
     if unknown:
+        parent = step.plan.board.tasks.get(step.task.parent)
+        is_above = parent is not None and unknown[0] in parent.blocked_by
         raise InvalidArgument(
             f"{step.task.id} is not blocked by {unknown[0]}",
-            hint=f"It is blocked by {', '.join(blockers[:SHOWN_MAX]) or 'nothing'}"
-            + (
-                f"; unblock its parent {step.task.parent}, whose blockers are its own too." if step.task.parent else "."
-            ),
+            hint=f"Its parent is: unblock {step.task.parent}."
+            if is_above
+            else f"It is blocked by {_named(blockers) or 'nothing'}.",
             task=step.task.id,
         )
     rest = [name for name in blockers if name not in wanted]
@@ -317,10 +338,10 @@ def _named(names: tuple[str, ...]) -> str:
     return ", ".join(names[:SHOWN_MAX]) + more
 
 
-def _held(task: Task) -> TaskTaken:
+def _held(task: Task, hint: str = "Take another with asg_next_task, or wait until the lease ends.") -> TaskTaken:
     return TaskTaken(
         f"{task.id} is held by {task.held_by} until {task.lease_until}",
-        hint="Take another with asg_next_task, or wait until the lease ends.",
+        hint=hint,
         task=task.id,
         held_by=task.held_by,
         lease_until=task.lease_until,

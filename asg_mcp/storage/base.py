@@ -122,6 +122,10 @@ class StoredReply:
 class Reader(NodeSource, Protocol):
     """One consistent view. Every method raises StoreCorrupt when stored bytes are not what was written."""
 
+    def now(self) -> int:
+        """The time of this view or transaction in microseconds: the same however often it is asked."""
+        ...
+
     def ref(self, name: str) -> Ref | None:
         """The ref of exactly this name."""
         ...
@@ -200,10 +204,6 @@ class Reader(NodeSource, Protocol):
 
 class Writer(Reader, Protocol):
     """The transaction in the making."""
-
-    def now(self) -> int:
-        """The time of this transaction in microseconds."""
-        ...
 
     def salt(self) -> str:
         """A new random salt, 32 hex digits."""

@@ -75,6 +75,35 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_still(path: Path) -> sqlite3.Connection:
+    """A reading connection to a store that may lie where nothing can be written, and that nobody writes to.
+
+    Where a log of writes lies beside the file the store may be in use, and the log belongs to it: then it is opened as
+    any other. Else nothing at all is made beside the file.
+    """
+    connection = _connect(path, "ro" if path.with_name(path.name + "-wal").exists() else "ro&immutable=1")
+    try:
+        connection.execute("PRAGMA query_only = 1")
+        if not layout_of(connection):
+            raise StoreIncompatible(f"There is no store in {path}", hint="Give the file that `asg-mcp backup` made.")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise translated(error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_copy(path: Path) -> sqlite3.Connection:
+    """A writing connection to an empty file that a store is to be copied to, as durable as the store's own."""
+    connection = _connect(path, "rw")
+    connection.execute(f"PRAGMA synchronous = {SETTINGS['synchronous']}")
+    if sys.platform == "darwin":
+        connection.execute(f"PRAGMA {_FULLFSYNC} = 1")
+    return connection
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     try:
         return sqlite3.connect(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any, TypeVar
@@ -36,6 +35,7 @@ from asg_mcp.storage.base import (
     Writer,
 )
 from asg_mcp.storage.keys import node_bytes, reply_key
+from asg_mcp.storage.staging import with_staged
 from asg_mcp.storage.tables import (
     PREFIX_DIGITS,
     KeptCommit,
@@ -59,7 +59,6 @@ class MemoryWriter(MemoryReader):
     def __init__(self, tables: Tables, caches: MemoryCaches, moment: Moment, numbers: Callable[[], int]) -> None:
         super().__init__(tables, caches, moment)
         self._number = numbers
-        self._time: int | None = None
         self._staged: list[Callable[[], object]] = []
         """What to do to the tables when the work has not raised; none of it can fail."""
         self._new_nodes: dict[int, Node] = {}
@@ -70,12 +69,6 @@ class MemoryWriter(MemoryReader):
         """Leaves (level 0) and tiles."""
         self._last_seq = moment.seq
         self._events = moment.events
-
-    def now(self) -> int:
-        """See Writer."""
-        if self._time is None:
-            self._time = time.time_ns() // 1_000
-        return self._time
 
     def salt(self) -> str:
         """See Writer."""
@@ -134,10 +127,18 @@ class MemoryWriter(MemoryReader):
         self._staged.append(put)
         self._last_seq = row.seq
 
+    def ref(self, name: str) -> Ref | None:
+        """See Reader. What this transaction has staged can be read too."""
+        return self._new_refs[name] if name in self._new_refs else super().ref(name)
+
+    def refs(self, prefix: str, after: str, limit: int) -> list[Ref]:
+        """See Reader. What this transaction has staged can be read too."""
+        there = super().refs(prefix, after, limit + len(self._new_refs))
+        return with_staged(there, self._new_refs, prefix, after)[:limit]
+
     def swap_ref(self, old: Ref | None, new: Ref | None) -> None:
         """See Writer."""
         name = (old or new or Ref("", RefKind.BRANCH, 0)).name
-        assert name not in self._new_refs, "BUG: a transaction moves a ref once"
         if self.ref(name) != old:
             raise Conflict(f"{name} is no longer what it was read as", hint="Repeat the call.", ref=name)
         self._new_refs[name] = new

@@ -23,6 +23,7 @@ from asg_mcp.storage.base import CommitRow, EventRow, Record, RecordKind, Ref, R
 from asg_mcp.storage.cache import ByteCache
 from asg_mcp.storage.keys import COMMIT_BYTES, node_bytes, reply_key
 from asg_mcp.storage.rows import Sealer, unpack
+from asg_mcp.storage.staging import with_staged
 
 _HASHED_TERM_BITS = 43
 _KIND_BITS = 4
@@ -54,6 +55,13 @@ class SqliteReader:
         self._db = connection
         self._caches = caches
         self._sealer = sealer
+        self._time: int | None = None
+
+    def now(self) -> int:
+        """See Reader."""
+        if self._time is None:
+            self._time = time.time_ns() // 1_000
+        return self._time
 
     def load(self, row: int) -> Node:
         """See NodeSource."""
@@ -133,7 +141,7 @@ class SqliteReader:
     def parents_after(self, seq: int) -> Iterator[tuple[int, tuple[int, ...]]]:
         """See Reader."""
         for number, p1, p2 in self._db.execute("SELECT seq, p1, p2 FROM commits WHERE seq > ? ORDER BY seq", (seq,)):
-            yield number, tuple(parent for parent in (p1, p2) if parent is not None)
+            yield number, () if p1 is None else (p1,) if p2 is None else (p1, p2)
 
     def seqs_between(self, since: int | None, until: int | None) -> tuple[int, int]:
         """See Reader."""
@@ -252,13 +260,7 @@ class SqliteWriter(SqliteReader):
         self._new_leaves: dict[int, bytes] = {}
         self._last_seq: int | None = None
         self._events: int | None = None
-        self._time: int | None = None
-
-    def now(self) -> int:
-        """See Writer."""
-        if self._time is None:
-            self._time = time.time_ns() // 1_000
-        return self._time
+        self._new_refs: dict[str, Ref | None] = {}
 
     def salt(self) -> str:
         """See Writer."""
@@ -313,6 +315,15 @@ class SqliteWriter(SqliteReader):
             self._events = super().events_count()
         return self._events
 
+    def ref(self, name: str) -> Ref | None:
+        """See Reader. What this transaction has staged can be read too."""
+        return self._new_refs[name] if name in self._new_refs else super().ref(name)
+
+    def refs(self, prefix: str, after: str, limit: int) -> list[Ref]:
+        """See Reader. What this transaction has staged can be read too."""
+        there = super().refs(prefix, after, limit + len(self._new_refs))
+        return with_staged(there, self._new_refs, prefix, after)[:limit]
+
     def put_commit(self, row: CommitRow, terms: Iterable[Term], text: str) -> None:
         """See Writer."""
         assert row.seq == self.last_seq() + 1, "BUG: commits are numbered without gaps"
@@ -339,6 +350,7 @@ class SqliteWriter(SqliteReader):
             self._stage("INSERT INTO refs (name, kind, seq) VALUES (?, ?, ?)", name, int(new.kind), new.seq)
         else:
             self._stage("UPDATE refs SET seq = ? WHERE name = ? AND seq = ?", new.seq, name, old.seq)
+        self._new_refs[name] = new
 
     def append_event(self, event: Event, kind: int, old: int | None, new: int | None, data: list[Any] | None) -> None:
         """See Writer."""

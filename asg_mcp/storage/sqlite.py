@@ -106,10 +106,15 @@ class SqliteStore:
         self._ill = False
         """Whether the writing connection could not be opened anew after a failed commit."""
         self._forgetters: list[Callable[[], None]] = []
+        self._told: list[Callable[[], None]] = []
 
     def on_forget(self, forget: Callable[[], None]) -> None:
         """See Store."""
         self._forgetters.append(forget)
+
+    def on_durable(self, tell: Callable[[], None]) -> None:
+        """Call `tell` on the event loop after each batch of transactions, once their callers are answered."""
+        self._told.append(tell)
 
     def _forget(self) -> None:
         self._caches.clear()
@@ -195,6 +200,8 @@ class SqliteStore:
             finally:
                 for job in batch:
                     job.answer()
+                for tell in self._told:
+                    tell()
 
     # --- on the writer's thread -------------------------------------------------
 

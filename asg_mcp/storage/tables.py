@@ -9,6 +9,7 @@ memory of the objects made from them, and nobody can change a stored row by chan
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,6 +108,13 @@ class MemoryReader:
         self._tables = tables
         self._caches = caches
         self._moment = moment
+        self._time: int | None = None
+
+    def now(self) -> int:
+        """See Reader."""
+        if self._time is None:
+            self._time = time.time_ns() // 1_000
+        return self._time
 
     def load(self, row: int) -> Node:
         """See NodeSource."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asg_mcp.core.operations import ABSENT
 from asg_mcp.core.paths import parse_path
+from asg_mcp.errors import HandleNotFound, InvalidArgument
 from asg_mcp.repo.requests import OutcomeRequest, SessionRequest
 from asg_mcp.repo.results import ChildInfo
 from asg_mcp.schemas.accountability import OpenSessionParams, OpenSessionReply, ResolveParams, ResolveReply
@@ -34,18 +35,18 @@ async def open_session(ctx: ToolContext, p: OpenSessionParams) -> OpenSessionRep
         "scope": list(opened.scope),
         "expires": opened.expires,
     }
-    given = {"parent": opened.parent, "authority": dict(opened.authority or {})}
+    given = {"parent": opened.parent, "authority": dict(opened.authority or {}), "replayed": opened.replayed}
     return OpenSessionReply.model_validate({**fields, **{name: item for name, item in given.items() if item}})
 
 
 async def resolve(ctx: ToolContext, p: ResolveParams) -> ResolveReply:
     """What became of an intent or a session."""
-    session = p.session or ("" if p.intent else ctx.caller.default_session)
+    intent, session = _reported_on(ctx, p)
     done = await ctx.repo.resolve(
         OutcomeRequest(
             outcome=p.outcome.value,
             summary=p.summary,
-            intent=p.intent,
+            intent=intent,
             session=session,
             observed=ABSENT if p.observed is None else p.observed,
             deviations=tuple(deviation.dump() for deviation in p.deviations),
@@ -57,7 +58,32 @@ async def resolve(ctx: ToolContext, p: ResolveParams) -> ResolveReply:
     children = pack.first([_child(child) for child in done.children], pack.ITEMS_BYTES_MAX)[0]
     omitted = done.omitted + len(done.children) - len(children)
     fields = {"intent": done.intent, "outcome": done.outcome, "children": children, **pack.more(omitted)}
-    return ResolveReply.model_validate({**fields, "replayed": True} if done.replayed else fields)
+    hint = f"Session {session} stays open: session without intent closes it." if p.session and intent else ""
+    given = {"closed": done.closed, "hint": hint, "replayed": done.replayed}
+    return ResolveReply.model_validate({**fields, **{name: item for name, item in given.items() if item}})
+
+
+def _reported_on(ctx: ToolContext, p: ResolveParams) -> tuple[str, str]:
+    """The intent that is reported on, and the session that this is done in; without an intent, the session to close.
+
+    A session is closed by whichever of the two names it: who may do that is checked for a session alone.
+    """
+    if not p.intent or not _is_session(ctx, p.intent):
+        return p.intent, p.session or ("" if p.intent else ctx.caller.default_session)
+    if p.session not in ("", p.intent):
+        raise InvalidArgument(
+            f"intent names session {p.intent}, and session {p.session}",
+            hint="Give session alone: the one to close.",
+        )
+    return "", p.intent
+
+
+def _is_session(ctx: ToolContext, name: str) -> bool:
+    try:
+        ctx.repo.session(name)
+    except HandleNotFound:
+        return False
+    return True
 
 
 def _child(child: ChildInfo) -> pack.Fields:

@@ -68,17 +68,18 @@ async def diff(ctx: ToolContext, p: DiffParams) -> DiffReply:
 
 async def merge(ctx: ToolContext, p: MergeParams) -> MergeReply:
     """A branch merged into another, or what stands in the way."""
+    who = unpack.acting(ctx, session=p.session, agent=p.provenance.agent)
     request = MergeRequest(
         source=p.source,
-        target=p.target,
+        target=who.branch(p.target, said="target" in p.model_fields_set),
         strategy=p.strategy.value,
         resolutions=unpack.resolutions(p.resolutions),
         preview=p.preview,
     )
     done = await ctx.repo.merge(
         request,
-        unpack.intent(p.intent_category, p.intent_description, p),
-        unpack.author(ctx, session=p.session, agent=p.provenance.agent),
+        unpack.intent(p.intent_category, p.intent_description, p, who),
+        who.author,
         unpack.guard(p, p.request_id),
     )
     return MergeReply.model_validate(_merged(done, preview=p.preview))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asg_mcp.repo.epochs import RootsTold
 from asg_mcp.repo.requests import EpochRequest
 from asg_mcp.schemas.epochs import CreateEpochParams, EpochReply, SealedReply, SealEpochParams
 from asg_mcp.services import epochs
@@ -14,7 +15,22 @@ async def create_epoch(ctx: ToolContext, p: CreateEpochParams) -> EpochReply:
     author = unpack.author(ctx, session=p.session)
     request = EpochRequest(p.id, p.description, tuple(p.root_intents), p.since, tuple(p.tags))
     made = await epochs.create_epoch(ctx.repo, request, author, p.request_id)
-    return EpochReply(epoch=made.epoch, state=made.state, opened_at=made.opened_at, commits=made.commits)
+    told = await epochs.roots_told(ctx.repo, made.epoch)
+    fields = {"epoch": made.epoch, "state": made.state, "opened_at": made.opened_at, "commits": made.commits}
+    given = {"unknown_intents": list(told.unknown), "hint": _hint(made.state, told), "replayed": made.replayed}
+    return EpochReply.model_validate(fields | {name: item for name, item in given.items() if item})
+
+
+def _hint(state: str, told: RootsTold) -> str:
+    """What to do about root intents that may not hold what was meant; "" where all is well."""
+    hints = []
+    if told.earlier and state == "open":
+        names = ", ".join(told.earlier)
+        hints.append(f"Commits of {names} made before the epoch do not join: to have them, open another with since.")
+    if told.unknown:
+        names = ", ".join(told.unknown)
+        hints.append(f"Nothing is called {names} yet: commits join once they have that intent_id or parent_intent.")
+    return " ".join(hints)
 
 
 async def seal_epoch(ctx: ToolContext, p: SealEpochParams) -> SealedReply:
@@ -33,7 +49,8 @@ async def seal_epoch(ctx: ToolContext, p: SealEpochParams) -> SealedReply:
         "key": sealed.key,
         "sealed_at": sealed.sealed_at,
     }
-    return SealedReply.model_validate(fields | ({"follows": sealed.follows} if sealed.follows else {}))
+    given = {"follows": sealed.follows, "replayed": sealed.replayed}
+    return SealedReply.model_validate(fields | {name: item for name, item in given.items() if item})
 
 
 TOOLS = (

@@ -161,7 +161,8 @@ def _reverted(done: r.RevertResult, *, preview: bool) -> pack.Fields:
     if preview:
         lists["changes"] = [pack.change(item) for item in done.changes]
     # The repository hands out the first of the changes, and counts them all.
-    return {**pack.written(done), **pack.fitted(lists, {"changes": done.changed}), **pack.warned(done.warnings)}
+    fields = {**pack.written(done), **pack.fitted(lists, {"changes": done.changed}), **pack.warned(done.warnings)}
+    return {**fields, "skipped": list(done.skipped)} if done.skipped else fields
 
 
 TOOLS = (

@@ -185,16 +185,26 @@ def agent(found: r.AgentInfo) -> Fields:
     return fields
 
 
-def intent(found: r.IntentInfo) -> Fields:
-    """An intent with what serves it."""
+def intent(found: r.IntentInfo, room: int = ITEM_BYTES_MAX) -> Fields:
+    """An intent with what serves it, as much of that as fits in `room` bytes; the rest is counted."""
     item = Item(intent=found.name, agent=found.agent, description=found.description, status=found.status, at=found.at)
     if found.commit is not None:
         item.fields |= {"commit": found.commit.id.short, "category": found.commit.category.value}
         item.put_given(confidence=found.commit.confidence)
     item.put_given(parent=found.parent, outcome=None if found.outcome is None else dict(found.outcome))
-    item.put_given(children=[intent(child) for child in found.children])
-    if found.more_children:
-        item.fields["more_children"] = found.more_children
+    room -= len(to_json(item.fields))
+    children: list[Fields] = []
+    for child in found.children:
+        packed = intent(child, room)
+        room -= len(to_json(packed)) + 1
+        if room < 0:
+            break
+        children.append(packed)
+    more_children = found.more_children + len(found.children) - len(children)
+    if children:
+        item.fields["children"] = children
+    if more_children:
+        item.fields["more_children"] = more_children
     return item.fields
 
 

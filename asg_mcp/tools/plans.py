@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import to_json
+
+from asg_mcp.errors import Forbidden
 from asg_mcp.repo.transact import Transacted
 from asg_mcp.schemas.plans import (
     NextTaskParams,
@@ -15,6 +18,7 @@ from asg_mcp.schemas.plans import (
     TaskAction,
     TaskFields,
     TaskItem,
+    TaskLine,
     TaskReply,
     UpdateTaskParams,
 )
@@ -26,10 +30,11 @@ from asg_mcp.tools import pack, unpack
 from asg_mcp.tools.registry import Effect, Tool, ToolContext
 
 DEFAULT_BRANCH = "main"
+_LINE_TEXT_BYTES_MAX = 2_048
 
 
 async def plan(ctx: ToolContext, p: PlanParams) -> PlanReply:
-    """A plan made, extended, closed or opened again."""
+    """A plan made, extended, closed or opened again; with its name alone, its tasks."""
     who = unpack.acting(ctx, session=p.session)
     request = plans.PlanRequest(
         name=p.name,
@@ -39,10 +44,11 @@ async def plan(ctx: ToolContext, p: PlanParams) -> PlanReply:
         summary=p.summary,
     )
     done = await plans.change_plan(ctx.repo, _branch(who), request, who, p.request_id)
-    added, _ = pack.first(done.answer["tasks"], pack.ITEM_BYTES_MAX // 2)
-    omitted = done.answer["omitted"] + len(done.answer["tasks"]) - len(added)
     fields = _present(done.answer["plan"], PlanFields)
-    return PlanReply.model_validate({**_done(done), "plan": fields, "tasks": added, **pack.more(omitted)})
+    lines = [_line(task) for task in done.answer["tasks"]]
+    told, _ = pack.first(lines, pack.ITEMS_BYTES_MAX - len(to_json(fields)))
+    omitted = done.answer["omitted"] + len(lines) - len(told)
+    return PlanReply.model_validate({**_done(done), "plan": fields, "tasks": told, **pack.more(omitted)})
 
 
 def _new_task(item: TaskItem) -> NewTask:
@@ -53,7 +59,7 @@ def _new_task(item: TaskItem) -> NewTask:
 async def update_task(ctx: ToolContext, p: UpdateTaskParams) -> TaskReply:
     """One action on one task."""
     assigns = p.action is TaskAction.ASSIGN
-    who = unpack.acting(ctx, session=p.session, agent="" if assigns else p.agent)
+    who = _who(ctx, p.session, "" if assigns else p.agent)
     proof = None
     if p.proof is not None:
         proof = tasks.Proof(tasks.ProofKind(p.proof.kind.value), p.proof.value, p.proof.note)
@@ -73,10 +79,24 @@ async def update_task(ctx: ToolContext, p: UpdateTaskParams) -> TaskReply:
 
 async def next_task(ctx: ToolContext, p: NextTaskParams) -> NextTaskReply:
     """The next ready task, or why there is none."""
-    who = unpack.acting(ctx, session=p.session, agent=p.agent)
+    who = _who(ctx, p.session, p.agent)
     wanted = nexttask.NextTask(p.plan, p.claim, p.lease_seconds)
     done = await nexttask.next_task(ctx.repo, _branch(who), wanted, who, p.request_id)
     return NextTaskReply.model_validate({**_done(done), **_task(done.answer)})
+
+
+def _who(ctx: ToolContext, session: str, agent: str) -> Acting:
+    """Who calls; these tools take the agent as an argument of their own, which says nothing else than the session."""
+    who = unpack.acting(ctx, session=session)
+    if who.session is None:
+        return unpack.acting(ctx, session=session, agent=agent) if agent else who
+    if agent not in ("", who.author.agent):
+        raise Forbidden(
+            f"Session {who.session.handle} is that of agent {who.author.agent!r}, and agent says {agent!r}",
+            hint="Leave agent out: the session says who acts.",
+            agent=who.author.agent,
+        )
+    return who
 
 
 def _branch(who: Acting) -> str:
@@ -94,7 +114,7 @@ def _task(answer: Mapping[str, Any]) -> pack.Fields:
     return {"plan": answer["plan"], "task": _present(answer["task"], TaskFields)}
 
 
-def _present(fields: Mapping[str, Any], shape: type[PlanFields | TaskFields]) -> pack.Fields:
+def _present(fields: Mapping[str, Any], shape: type[PlanFields | TaskFields | TaskLine]) -> pack.Fields:
     """The fields that the reply knows, as far as they fit: what others put into the state may be of any size."""
     item = pack.Item()
     for name in shape.model_fields:
@@ -103,11 +123,19 @@ def _present(fields: Mapping[str, Any], shape: type[PlanFields | TaskFields]) ->
     return item.fields
 
 
+def _line(task: Mapping[str, Any]) -> pack.Fields:
+    """A task of a list; a text that would crowd out the others is named with its bytes."""
+    fields = _present(task, TaskLine)
+    large = {name: len(to_json(item)) for name, item in fields.items() if len(to_json(item)) > _LINE_TEXT_BYTES_MAX}
+    kept = {name: item for name, item in fields.items() if name not in large}
+    return {**kept, "left_out": {**fields.get("left_out", {}), **large}} if large else fields
+
+
 TOOLS = (
     Tool(
         "asg_plan",
         "plans",
-        "Make a plan, add tasks, close or reopen it; returns ids. To work use asg_next_task.",
+        "Make, extend or close a plan; its name alone lists tasks. To work: asg_next_task.",
         plan,
         PlanParams,
         PlanReply,
@@ -125,7 +153,7 @@ TOOLS = (
     Tool(
         "asg_next_task",
         "plans",
-        "The next ready task, or why none; claim starts it under a lease. Then asg_update_task.",
+        "The next ready task, or why none; claim starts it, leased. Then asg_update_task.",
         next_task,
         NextTaskParams,
         NextTaskReply,

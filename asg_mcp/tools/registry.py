@@ -13,6 +13,7 @@ from typing import Any
 
 from asg_mcp.repo.repository import Repository
 from asg_mcp.schemas.base import Wire
+from asg_mcp.services.access import Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Caller:
     """The agent recorded when the arguments name none."""
     default_session: str = ""
     """The session that every call is made in, or below; empty when the server was started without one."""
+    grant: Grant | None = None
+    """What the caller may do; None is the local user, who may do everything."""
 
 
 @dataclass(frozen=True, slots=True)

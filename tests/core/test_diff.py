@@ -12,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asg_mcp.core.diff import ListDelta, common_run, deltas, differences, list_deltas
+from asg_mcp.core.flat import same_content
+from asg_mcp.core.lockstep import Cursor
+from asg_mcp.core.nodes import Link, Node
 from asg_mcp.core.paths import map_segment
 from asg_mcp.core.state import State
+from asg_mcp.core.tree import Tree
 from asg_mcp.core.values import encode, type_of
-from tests.core.trees import state_of
+from tests.core.trees import height_of, state_of
 
 NAMES = ["a", "b", "0", "1", "-", "k/~", "é", "a\x00", "\x02", "zz"]
 SCALARS = [None, True, False, 0, 1, 1.0, "", "x", "long " * 600]
@@ -192,3 +196,62 @@ def test_a_change_deep_in_a_large_state_opens_few_nodes() -> None:
     a, b = state_of(document), state_of({**document, "k777": -1}, origin=2)
     assert [delta.tokens for delta in deltas(a, b)] == [("k777",)]
     assert common_run(a.tree, 0, a.tree, 0, len(a.tree)) == len(a.tree)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_common_run_is_what_the_entries_have_in_common(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(20):
+        document = random_document(rng)
+        a, b = state_of(document).tree, state_of(changed(rng, document), origin=5).tree
+        for _ in range(10):
+            at_a = rng.randint(0, len(a))
+            at_b = rng.choice([min(at_a, len(b)), rng.randint(0, len(b))])
+            most = rng.randint(0, min(len(a) - at_a, len(b) - at_b))
+            pairs = zip(a.entries(at_a, at_a + most), b.entries(at_b, at_b + most), strict=True)
+            same = [same_content([one], [other]) for one, other in pairs]
+            assert common_run(a, at_a, b, at_b, most) == [*same, False].index(False)
+
+
+def test_a_cursor_finds_every_rank_from_wherever_it_stands() -> None:
+    rng = random.Random(1)
+    tree = state_of({f"k{number:04}": number for number in range(3_000)}).tree
+    entries = [*tree.entries()]
+    cursor = Cursor(tree, 5)
+    for _ in range(300):
+        rank = rng.choice([rng.randrange(len(tree)), min(cursor.rank + rng.randrange(40), len(tree) - 1)])
+        cursor.seek(rank)
+        assert (cursor.rank, cursor.entry()) == (rank, entries[rank])
+        if rng.random() < 0.2:
+            cursor.seek(len(tree))
+            assert cursor.rank == len(tree)
+
+
+@pytest.mark.parametrize("keys", [300, 20_000])
+def test_each_difference_opens_the_nodes_on_the_way_to_it_and_no_others(
+    keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = {f"k{number:05}": number for number in range(keys)}
+    names = [f"k{number:05}" for number in range(0, keys, keys // 50)]
+    a, b = state_of(document), state_of({**document, **dict.fromkeys(names, -1)}, origin=2)
+    opened = 0
+    open_node = Tree.open
+
+    def counted(tree: Tree, link: Link) -> Node:
+        nonlocal opened
+        opened += 1
+        return open_node(tree, link)
+
+    monkeypatch.setattr(Tree, "open", counted)
+    assert [delta.tokens for delta in deltas(a, b)] == [(name,) for name in names]
+    heights = height_of(a.tree) + 1
+    assert opened <= 2 * heights * (len(names) + 5), "the nodes on the way to a difference, on both sides"
+
+
+def test_maps_of_one_path_that_leads_through_a_list_and_through_a_map_are_compared_by_key() -> None:
+    rows = [{"x": number, "y": {"z": 1}, "l": [1]} for number in range(12)]
+    a = state_of({"p": rows})
+    b = state_of({"p": {str(number): {**row, "x": 0} for number, row in enumerate(rows)}}, origin=2)
+    path = ("p", "11")
+    assert [change.tokens for change in differences(a, b, path)] == [(*path, "x")]
+    assert [change.tokens for change in differences(b, a, path)] == [(*path, "x")]

@@ -364,3 +364,23 @@ def test_rows_whose_origins_are_known_are_passed_over_and_those_in_part_are_not_
     assert part == set(range(450))
     assert tree.origins(0, 900, known) >= set(range(450, 900))
     assert tree.origins(0, 900, known) == set()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_other_origins_are_what_a_splice_of_the_same_entries_makes_and_keep_every_node(seed: int) -> None:
+    rng = random.Random(seed)
+    tree = state_of(nested_document(rng, 400)).tree
+    for origin in range(2, 12):
+        ranks = sorted(rng.sample(range(len(tree)), rng.choice([0, 1, 30])))
+        fresh = [(rank, tree.entry(rank).with_origin(origin)) for rank in ranks]
+        renewed = tree.with_origins(fresh)
+        plain = tree.splice([(rank, rank + 1, [entry]) for rank, entry in fresh])
+        assert [*renewed.entries()] == [*plain.entries()]
+        for (link, node), (twin, _), (old, before) in zip(
+            nodes_below(renewed), nodes_below(plain), nodes_below(tree), strict=True
+        ):
+            assert (link.id, link.count, link.newest, link.level) == (twin.id, twin.count, twin.newest, twin.level)
+            assert (link.id, link.elements, link.last_key) == (old.id, old.elements, old.last_key)
+            assert HASHER.node_id(node) == link.id
+            assert node.stored is before.stored
+        tree = renewed

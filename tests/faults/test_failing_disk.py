@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from asg_mcp.app import open_repository
+from asg_mcp.app import back_up, open_repository, restore
 from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.operations import Op, Operation
 from asg_mcp.errors import StoreFull
@@ -76,6 +77,25 @@ async def test_on_a_full_disk_writes_are_refused_whole_and_work_again_when_there
         filler.unlink()
         told.append(await _set(repository, WRITES_MAX, "after"))
     assert await check(store, told, in_flight_max=0) == len(told) + 1
+
+
+async def test_a_backup_that_does_not_fit_leaves_nothing_and_the_store_goes_on(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "state.db"
+    async with open_repository(store) as repository:
+        told = [await _set(repository, 0, "before")]
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as file:
+        while file.write(bytes(4_096)):
+            pass
+    with pytest.raises(StoreFull):
+        await back_up(store, small_disk, 0, lambda step, done, total: None)
+    with pytest.raises(StoreFull):
+        await restore(store, small_disk / "new.db", Author("tester", "tester"), lambda step, done, total: None)
+    assert os.listdir(small_disk) == ["filler"]
+    async with open_repository(store) as repository:
+        told.append(await _set(repository, 1, "after"))
+    await check(store, told, in_flight_max=0)
 
 
 @pytest.mark.parametrize(

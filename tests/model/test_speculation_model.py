@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from asg_mcp.core.operations import ABSENT, Op, Operation
 from asg_mcp.errors import HandleNotFound
 from asg_mcp.repo.repository import Guard, PromoteRequest, Repository, Resolution
 from asg_mcp.repo.speculation import speculation_items
-from asg_mcp.storage.session import SqliteWriter
+from asg_mcp.storage.session import SqliteReader
 from tests.repo.desk import Desk, open_desk
 from tests.repo.stores import ALICE, BOB
 
@@ -23,19 +24,36 @@ BRANCHES = ("main", "side")
 State = dict[str, int]
 
 
+@dataclass(eq=False)
+class Step:
+    """A state that was tried, and the one that it was made of; where a line begins there is none."""
+
+    state: State
+    before: Step | None = None
+
+    def line(self) -> Iterator[Step]:
+        """The steps that lead here, the last first."""
+        step: Step | None = self
+        while step is not None:
+            yield step
+            step = step.before
+
+
 @dataclass
 class Trial:
     """What the model knows of a speculation."""
 
     owner: Author
-    base: State
-    state: State
+    last: Step
     target: str
     opened: int
-    above: str = ""
     status: str = "open"
     lesson: str = ""
     compared: set[str] = field(default_factory=set)
+
+    @property
+    def state(self) -> State:
+        return self.last.state
 
 
 def merged(base: State, ours: State, theirs: State, take: str) -> tuple[State, set[str]]:
@@ -60,6 +78,8 @@ class Story:
         self.rng = random.Random(seed)
         self.branches: dict[str, State] = {name: {} for name in BRANCHES}
         self.trials: dict[str, Trial] = {}
+        self.arrived: dict[str, set[Step]] = {name: set() for name in BRANCHES}
+        """The steps that were committed to each branch."""
         self.hours = 0
         """How far the clock was put forward; what a run takes by itself is far less than one."""
         self.seen: set[str] = set()
@@ -106,11 +126,11 @@ class Story:
             above = self.rng.choice(own)
             made = await repo.speculations.open(f"spec:{above}", "inner", owner)
             outer = self.trials[above]
-            trial = Trial(owner, outer.state, outer.state, outer.target, self.hours, above)
+            trial = Trial(owner, outer.last, outer.target, self.hours)
         else:
             source = self.rng.choice(BRANCHES)
             made = await repo.speculations.open(source, "outer", owner)
-            trial = Trial(owner, self.branches[source], self.branches[source], source, self.hours)
+            trial = Trial(owner, Step(self.branches[source]), source, self.hours)
         assert made.target == trial.target
         self.trials[made.handle] = trial
 
@@ -142,13 +162,12 @@ class Story:
             with pytest.raises(Exception, match="a"):
                 await repo.speculations.modify(handle, told, trial.owner)
             return
-        trial.state = after
+        trial.last = Step(after, trial.last)
         await repo.speculations.modify(handle, told, trial.owner)
 
-    def base_of(self, trial: Trial) -> State:
-        while trial.above:
-            trial = self.trials[trial.above]
-        return trial.base
+    def base_of(self, trial: Trial, target: str) -> State:
+        """The last step that the branch has, or the beginning."""
+        return next(step for step in trial.last.line() if step in self.arrived[target] or step.before is None).state
 
     async def promote(self, repo: Repository) -> None:
         found = await self.picked(repo)
@@ -158,7 +177,7 @@ class Story:
         target = self.rng.choice([trial.target, trial.target, *BRANCHES])
         take = self.rng.choice(["", "ours", "theirs"])
         ours = self.branches[target]
-        after, clashes = merged(self.base_of(trial), ours, trial.state, take)
+        after, clashes = merged(self.base_of(trial, target), ours, trial.state, take)
         resolutions = tuple(Resolution((key,), take) for key in sorted(clashes) if take)
         request = PromoteRequest(handle, target, resolutions)
         done = await repo.speculations.commit(request, Intent(Category.REFINE, "The winner."), trial.owner, Guard())
@@ -171,6 +190,7 @@ class Story:
         assert set(done.alternatives) == (trial.compared if done.changed else set())
         trial.status = "committed"
         self.branches[target] = after
+        self.arrived[target].update(trial.last.line())
         self.seen.add("settled" if clashes else "committed")
 
     async def discard(self, repo: Repository) -> None:
@@ -192,9 +212,10 @@ class Story:
             self.trials[handle].compared |= set(handles) - {handle}
         for one in answer.speculations:
             trial = self.trials[one.handle]
-            differ = sum(trial.base.get(key) != trial.state.get(key) for key in KEYS)
+            base = self.base_of(trial, trial.target)
+            differ = sum(base.get(key) != trial.state.get(key) for key in KEYS)
             assert sum(one.changed.counts.values()) == differ
-            _, clashes = merged(self.base_of(trial), self.branches[trial.target], trial.state, "")
+            _, clashes = merged(base, self.branches[trial.target], trial.state, "")
             assert one.conflicts is not None
             assert {item.path[0] for item in one.conflicts} == clashes
         for pair in answer.pairs:
@@ -212,6 +233,8 @@ class Story:
         for author in (ALICE, BOB):
             seen = repo.seen_by(author.principal)
             own = {key: one for key, one in self.trials.items() if one.owner is author}
+            for trial in own.values():
+                trial.status = "expired" if trial.status == "open" and self.too_old(trial) else trial.status
             for handle, trial in own.items():
                 if trial.status == "open":
                     assert await Desk(seen).value("/", f"spec:{handle}") == trial.state
@@ -232,8 +255,8 @@ async def test_speculations_do_what_maps_do_and_undo_nobody_s_work(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     story = Story(seed)
-    real = SqliteWriter.now
-    monkeypatch.setattr(SqliteWriter, "now", lambda writer: real(writer) + story.hours * 3_600_000_000)
+    real = SqliteReader.now
+    monkeypatch.setattr(SqliteReader, "now", lambda reader: real(reader) + story.hours * 3_600_000_000)
     async with open_desk(tmp_path) as desk:
         await desk.branch("side")
     for _ in range(4):

@@ -19,6 +19,7 @@ from asg_mcp.errors import (
     ObjectChanged,
     RefNotFound,
     RequestReused,
+    SchemaViolation,
 )
 from asg_mcp.repo import history, merging, settling, transaction
 from asg_mcp.repo.guards import Guard
@@ -563,3 +564,36 @@ async def test_a_merge_and_a_revert_say_where_they_break_the_states_schema(desk:
     fixed = await desk.set("/m/a", 5)
     undone = await desk.revert(fixed.commit.hex())
     assert [shown(item.path) for item in undone.warnings] == ["/m/a"]
+
+
+async def test_a_preview_reads_and_says_what_the_schema_will_say(desk: Desk) -> None:
+    schema = {
+        "x-asg-validate": "enforce",
+        "properties": {"n": {"type": "integer", "maximum": 10, "x-asg-merge": "sum"}},
+    }
+    await desk.apply(("set", "/__schema__", schema), ("set", "/n", 1))
+    await desk.branch("apart")
+    await desk.set("/n", 7, ref="apart")
+    await desk.set("/n", 6)
+    for preview in (True, False):
+        with pytest.raises(SchemaViolation, match="/n would break the schema"):
+            await desk.merge("apart", preview=preview)
+    await desk.set("/n", 2)
+    head = await desk.head()
+    shown = await desk.merge("apart", preview=True)
+    assert [(paths([change]), change.new) for change in shown.changes] == [(["/n"], 8)]
+    assert (shown.merged, await desk.head()) == (False, head)
+    assert (await desk.merge("apart")).changed == shown.changed == 1
+    assert await desk.value("/n") == 8
+
+
+async def test_a_mistyped_resolution_is_told_where_the_conflicts_are(desk: Desk) -> None:
+    await desk.set("/a", 0)
+    await desk.branch("apart")
+    await desk.set("/a", 1, ref="apart")
+    await desk.set("/a", 2)
+    with pytest.raises(InvalidArgument, match="no conflict at /b") as refused:
+        await desk.merge("apart", resolutions=(settle("/b", "ours"),))
+    assert refused.value.details["conflicts"] == ["/a"]
+    with pytest.raises(InvalidArgument, match="Two resolutions name one path"):
+        await desk.merge("apart", resolutions=(settle("/a", "ours"), settle("/a", "theirs")))

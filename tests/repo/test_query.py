@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from asg_mcp.core.flat import scalar_value
+from asg_mcp.core.ids import CommitId
 from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.nodes import SCALAR
 from asg_mcp.core.operations import Op
@@ -33,7 +34,7 @@ from asg_mcp.repo import scans, transaction
 from asg_mcp.repo.query import run_query
 from asg_mcp.repo.records import info_of
 from asg_mcp.repo.requests import Query
-from asg_mcp.repo.resolve import resolve_ref, state_at
+from asg_mcp.repo.resolve import TRIED, resolve_ref, state_at
 from asg_mcp.repo.results import AgentInfo, CommitInfo, QueryResult, StateItem
 from asg_mcp.repo.tally import GROUP_KEYS
 from asg_mcp.repo.view import View
@@ -624,3 +625,50 @@ async def test_what_another_principal_tries_is_seen_by_nobody_else(tmp_path: Pat
         assert (await desk.repo.seen_by(BOB.principal).log(hidden.short, (), limit=1, cursor="")).commits
         with pytest.raises(CommitNotFound):
             await desk.repo.seen_by("local:carol").log(hidden.short, (), limit=1, cursor="")
+
+
+async def test_what_a_branch_or_a_tag_reaches_is_seen_by_everybody(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        opened = await desk.repo.speculations.open("main", "", BOB)
+        tried = [
+            (await desk.repo.speculations.modify(opened.handle, [operation(Op.SET, "/a", n)], BOB)).head
+            for n in range(4)
+        ]
+        carol = desk.repo.seen_by("local:carol")
+
+        async def seen(order: str = "newest") -> tuple[list[CommitId], int]:
+            """The trials that somebody else finds, both ways, and how many commits were looked at."""
+            page = await carol.query(Query(ref="", order_by=order))
+            found = [item.id for item in page.items if isinstance(item, CommitInfo) and item.id in tried]
+            return sorted(found, key=tried.index), page.examined
+
+        async def named() -> list[CommitId]:
+            found = []
+            for one in tried:
+                try:
+                    found.append((await carol.log(one.short, (), limit=1, cursor="")).commits[0].id)
+                except CommitNotFound:
+                    continue
+            return found
+
+        assert (await seen(), await named()) == (([], 1), [])
+        await desk.repo.branch("public", "branch", tried[1].hex(), BOB)
+        for order in ("newest", "oldest"):
+            assert await seen(order) == (tried[:2], 3)
+        assert await named() == tried[:2]
+        await desk.repo.branch("v1", "tag", tried[2].hex(), BOB)
+        await desk.repo.delete_branch("public", BOB)
+        assert (await seen(), await named()) == ((tried[:3], 4), tried[:3])
+        await desk.set("/b", 1, ref="main")
+        assert await named() == tried[:3]
+
+
+async def test_every_commit_of_a_speculation_has_the_category_of_trials(tmp_path: Path) -> None:
+    """What is hidden, and what is in no epoch, is told by it first."""
+    async with open_desk(tmp_path) as desk:
+        opened = await desk.repo.speculations.open("main", "", BOB)
+        await desk.repo.speculations.modify(opened.handle, [operation(Op.SET, "/a", 1)], BOB)
+        other = await desk.repo.speculations.open(f"spec:{opened.handle}", "label", BOB)
+        await desk.repo.speculations.modify(other.handle, [operation(Op.SET, "/a", 2)], BOB)
+        commits = (await desk.repo.log(f"spec:{other.handle}", (), limit=2, cursor="")).commits
+        assert {commit.category for commit in commits} == {TRIED}

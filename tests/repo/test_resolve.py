@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,24 @@ from typing import Any
 import pytest
 
 from asg_mcp.core.intents import Author
+from asg_mcp.core.operations import Op
 from asg_mcp.core.times import format_time, parse_time
-from asg_mcp.errors import AmbiguousPrefix, CommitNotFound, HandleNotFound, InvalidName, RefNotFound
+from asg_mcp.errors import (
+    AmbiguousPrefix,
+    AsgError,
+    CommitNotFound,
+    HandleNotFound,
+    HeadMoved,
+    InvalidName,
+    RefNotFound,
+)
 from asg_mcp.repo.graph import Graph
-from asg_mcp.repo.requests import SessionRequest
-from asg_mcp.repo.resolve import clock_anomaly, commit_by_prefix, resolve_ref
+from asg_mcp.repo.guards import Guard
+from asg_mcp.repo.requests import MergeRequest, RevertRequest, SessionRequest
+from asg_mcp.repo.resolve import Sight, clock_anomaly, commit_by_prefix, commits_seen, resolve_ref
 from asg_mcp.storage.base import CommitRow, RefKind
 from tests.repo.desk import open_desk
-from tests.repo.stores import ALICE, Made, made_store
+from tests.repo.stores import ALICE, BOB, WHY, Made, made_store, operation
 
 START = 1_800_000_000_000_000
 
@@ -144,11 +154,11 @@ async def test_a_prefix_of_several_commits_is_ambiguous_and_an_unknown_one_is_no
         first = reader.commit(1)
     twins: Any = Twins()
     with pytest.raises(AmbiguousPrefix) as caught:
-        commit_by_prefix(twins, "ABCDEF01")
+        commit_by_prefix(twins, made.graph, "ABCDEF01", "")
     assert caught.value.details["candidates"] == ["abcdef010000", "abcdef011111"]
-    assert commit_by_prefix(twins, "abcdef011") == 8
+    assert commit_by_prefix(twins, made.graph, "abcdef011", "") == 8
     with pytest.raises(CommitNotFound):
-        commit_by_prefix(twins, "abcdef02")
+        commit_by_prefix(twins, made.graph, "abcdef02", "")
     with pytest.raises(CommitNotFound):
         found(made, "000000000000")
 
@@ -173,3 +183,57 @@ async def test_what_no_ref_is_called_is_answered_with_the_nearest_names(made: Ma
         found(made, "spec:abc")
     with pytest.raises(InvalidName):
         found(made, "main:x")
+
+
+async def test_no_answer_tells_that_another_principal_tries_something(tmp_path: Path) -> None:
+    """Asked with the beginning of a hidden id, every call answers as for digits that nothing begins with."""
+    async with open_desk(tmp_path) as desk:
+        opened = await desk.repo.speculations.open("main", "", BOB)
+        tried = await desk.repo.speculations.modify(opened.handle, [operation(Op.SET, "/a", 1)], BOB)
+        alice = desk.repo.seen_by(ALICE.principal)
+        change = [operation(Op.SET, "/b", 1)]
+
+        async def answers(name: str) -> list[str]:
+            calls: list[Callable[[], Awaitable[object]]] = [
+                lambda: alice.commit(name, change, WHY, ALICE, Guard()),
+                lambda: alice.commit("main", change, WHY, ALICE, Guard(expected_head=name)),
+                lambda: alice.merge(MergeRequest(name, "main"), WHY, ALICE, Guard()),
+                lambda: alice.merge(MergeRequest("main", "main"), WHY, ALICE, Guard(expected_head=name)),
+                lambda: alice.revert(RevertRequest(commits=(name,)), WHY, ALICE, Guard()),
+                lambda: alice.revert(RevertRequest(commits=("main",)), WHY, ALICE, Guard(expected_head=name)),
+                lambda: alice.log(name, (), limit=1, cursor=""),
+                lambda: alice.branch("b1", "branch", name, ALICE),
+                lambda: alice.branch(name, "branch", "main", ALICE),
+            ]
+            told = []
+            for call in calls:
+                try:
+                    await call()
+                    told.append("done")
+                except AsgError as error:
+                    told.append(str(error.as_dict()).replace(name, "NAME"))
+            return told
+
+        for digits in (6, 8, 64):
+            hidden = tried.head.hex()[:digits]
+            unknown = "".join(f"{15 - int(digit, 16):x}" for digit in hidden)
+            found = await answers(hidden)
+            assert found == await answers(unknown)
+            assert found[-1] == "done"
+        own = await desk.repo.speculations.open("main", "", ALICE)
+        mine = (await desk.repo.speculations.modify(own.handle, [operation(Op.SET, "/a", 1)], ALICE)).head
+        with pytest.raises(HeadMoved):
+            await alice.commit("main", change, WHY, ALICE, Guard(expected_head=mine.short))
+        with pytest.raises(InvalidName):
+            await alice.branch(mine.hex()[:6], "branch", "main", ALICE)
+
+
+async def test_hidden_commits_make_no_prefix_ambiguous(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sight, "hides", lambda _, row: row.seq != 4)
+    with made.store.reading() as reader:
+        found = reader.commit(4).id.hex()
+        everything: Any = type("All", (), {})()
+        everything.commit = reader.commit
+        everything.commit_seqs = lambda _, limit: list(range(1, reader.last_seq() + 1))[:limit]
+        assert commits_seen(everything, made.graph, found[:6], "", 1) == [4]
+        assert commit_by_prefix(everything, made.graph, found[:6], "") == 4

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from asg_mcp.core.intents import Author
-from asg_mcp.core.operations import ABSENT
+from asg_mcp.core.intents import Author, Category, Intent
+from asg_mcp.core.operations import ABSENT, Op
 from asg_mcp.errors import (
     Forbidden,
     HeadMoved,
@@ -22,8 +22,9 @@ from asg_mcp.errors import (
 )
 from asg_mcp.repo import transaction
 from asg_mcp.repo.guards import Guard
+from asg_mcp.repo.transact import Decision
 from tests.repo.desk import Desk, open_desk, paths, settle, shown
-from tests.repo.stores import ALICE, BOB
+from tests.repo.stores import ALICE, BOB, operation
 
 CAROL = Author("local:carol", "carol")
 
@@ -383,3 +384,14 @@ async def test_a_revert_that_found_nothing_to_do_is_remembered(desk: Desk) -> No
     again = await desk.revert(undone.commit.short, guard=guard)
     assert (again.commit, again.replayed) == (None, True)
     assert await desk.value("/a/x") == 5
+
+
+async def test_the_tasks_of_an_agent_stay_when_its_work_is_undone(desk: Desk) -> None:
+    planned = Decision((operation(Op.SET, "/plans/work", {"t-1": 1}),), Intent(Category.PLAN, "A plan."), {})
+    await desk.repo.transact("main", BOB, "", b"", lambda _: planned)
+    await desk.set("/d", 1, author=BOB)
+    answer = await desk.revert(agent=BOB.agent, preview=True)
+    assert (paths(answer.changes), answer.skipped) == (["/d"], ("/plans",))
+    answer = await desk.revert(agent=BOB.agent)
+    assert (answer.changed, answer.skipped, answer.conflicts) == (1, ("/plans",), ())
+    assert "work" in await desk.value("/plans")

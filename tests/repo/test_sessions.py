@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +218,7 @@ async def test_a_session_works_on_no_tag(desk: Desk) -> None:
 async def test_a_repeated_request_opens_one_session(desk: Desk) -> None:
     request = SessionRequest("fixer", branch="once")
     first = await desk.repo.open_session(request, ALICE, "r1")
-    assert await desk.repo.open_session(request, ALICE, "r1") == first
+    assert await desk.repo.open_session(request, ALICE, "r1") == replace(first, replayed=True)
     with pytest.raises(RequestReused):
         await desk.repo.open_session(SessionRequest("other"), ALICE, "r1")
 

@@ -44,7 +44,7 @@ from asg_mcp.repo.requests import SessionRequest
 from asg_mcp.repo.speculation import speculation_items
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import RecordKind
-from asg_mcp.storage.session import SqliteWriter
+from asg_mcp.storage.session import SqliteReader
 from tests.repo.desk import Desk, open_desk, ops, paths, settle
 from tests.repo.stores import ALICE, BOB
 
@@ -130,8 +130,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0
-        real = SqliteWriter.now
-        monkeypatch.setattr(SqliteWriter, "now", lambda writer: real(writer) + self.ahead)
+        real = SqliteReader.now
+        monkeypatch.setattr(SqliteReader, "now", lambda reader: real(reader) + self.ahead)
 
     def pass_by(self, seconds: float) -> None:
         self.ahead += int(seconds * 1_000_000)
@@ -352,14 +352,18 @@ async def test_one_that_is_too_old_is_of_no_use_and_goes_when_its_principal_open
         lambda: lab.attempt(old, ("set", "/a", 2)),
         lambda: lab.promote(old),
         lambda: lab.repo.speculations.compare([young, old], ALICE),
-        lambda: lab.drop(old, "late"),
+        lambda: lab.open(f"spec:{old}"),
+        lambda: lab.value("/a", f"spec:{old}"),
+        lambda: lab.diff("main", f"spec:{old}"),
     ]
     for call in calls:
-        with pytest.raises(HandleNotFound, match="expired at"):
+        with pytest.raises(HandleNotFound, match="expired"):
             await call()
-    assert f"spec:{old}" in await lab.speculations(ALICE.principal)
+    assert await lab.speculations(ALICE.principal) == [f"spec:{young}"]
+    assert {item.handle: item.status for item in lab.items()}[old] == "expired"
     newest = (await lab.open()).handle
-    assert await lab.speculations() == sorted(f"spec:{handle}" for handle in (young, newest, others))
+    assert await lab.speculations() == sorted(f"spec:{handle}" for handle in (young, newest))
+    assert {item.handle: item.status for item in lab.items()}[others] == "expired"
     with pytest.raises(HandleNotFound, match="expired at") as caught:
         await lab.promote(old)
     assert caught.value.details["status"] == "expired"
@@ -367,6 +371,49 @@ async def test_one_that_is_too_old_is_of_no_use_and_goes_when_its_principal_open
         await lab.value("/a", f"spec:{old}")
     assert {item.handle: item.status for item in lab.items()}[old] == "expired"
     assert {item.handle: item.changes for item in lab.items()}[old] == 1
+
+
+@pytest.mark.parametrize("is_dropped", [False, True])
+async def test_what_an_expired_one_taught_can_still_be_kept(lab: Lab, clock: Clock, is_dropped: bool) -> None:
+    old = await lab.tried(("set", "/a", 1))
+    clock.pass_by(SPECULATION_SECONDS)
+    if is_dropped:
+        await lab.open()
+    with pytest.raises(HandleNotFound):
+        await lab.drop(old, "not yours", author=BOB)
+    kept = await lab.drop(old, "Too slow.", request_id="r")
+    assert (kept.handle, kept.lesson) == (old, "Too slow.")
+    assert (await lab.drop(old, "Too slow.", request_id="r")).replayed
+    item = next(item for item in lab.items() if item.handle == old)
+    assert (item.status, item.lesson, item.changes) == ("discarded", "Too slow.", 1)
+    assert len(await lab.speculations()) == int(is_dropped)
+    with pytest.raises(HandleNotFound, match="discarded: Too slow"):
+        await lab.drop(old)
+
+
+async def test_what_others_hold_open_is_not_looked_at(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [replace(BOB, principal=f"local:{number}") for number in range(40)]
+    for other in others:
+        await lab.open(author=other)
+    mine = [(await lab.open()).handle for _ in range(3)]
+    await lab.branch("zz")
+    looked: list[str] = []
+    real = SqliteReader.record
+
+    def look(reader: SqliteReader, kind: RecordKind, key: str) -> Any:
+        looked.append(key)
+        return real(reader, kind, key)
+
+    monkeypatch.setattr(SqliteReader, "record", look)
+    newest = (await lab.open()).handle
+    assert len(looked) <= 3 + 4
+    looked.clear()
+    assert await lab.speculations(ALICE.principal) == sorted(f"spec:{handle}" for handle in (*mine, newest))
+    assert set(looked) == {*mine, newest}
+    everything = await lab.repo.seen_by(ALICE.principal).list_refs("", kind="all", limit=500, cursor="")
+    assert [ref.name for ref in everything.refs if ref.kind != "speculation"] == ["main", "zz"]
+    assert (everything.total, len(everything.refs)) == (6, 6)
+    assert len(await lab.speculations()) == 44
 
 
 async def test_the_log_tells_what_became_of_each(lab: Lab, clock: Clock) -> None:
@@ -686,6 +733,97 @@ async def test_one_opened_from_another_can_go_back_to_it_alone(lab: Lab) -> None
     assert await lab.value("/", f"spec:{outer}") == {"plan": await lab.value("/plan"), "b": 2, "c": 3}
     await lab.promote(outer)
     assert await lab.value() == {"plan": await lab.value("/plan"), "b": 2, "c": 3}
+
+
+COUNTED = {"properties": {"n": {"x-asg-merge": "sum"}, "log": {"x-asg-merge": "concat"}}}
+STEP = (("set", "/n", 1), ("append", "/log", "outer"))
+
+
+async def _counted(lab: Lab) -> None:
+    """A state in which what is brought twice shows."""
+    await lab.apply(("set", "/__schema__", COUNTED), ("set", "/n", 0), ("set", "/log", []))
+
+
+async def _once(lab: Lab, ref: str = "main") -> bool:
+    return (await lab.value("/n", ref), await lab.value("/log", ref)) == (1, ["outer"])
+
+
+@pytest.mark.parametrize("ends", ["oi", "io", "oij", "ijo", "ioj", "jio"])
+async def test_what_a_family_tried_is_brought_once_in_whatever_order_it_is_committed(lab: Lab, ends: str) -> None:
+    await _counted(lab)
+    outer = await lab.tried(*STEP)
+    inner = await lab.tried(("set", "/x", 1), source=f"spec:{outer}")
+    other = await lab.tried(("set", "/y", 1), source=f"spec:{outer}")
+    for name in ends:
+        handle = {"o": outer, "i": inner, "j": other}[name]
+        before = await lab.value("/n")
+        (shown,) = (await lab.repo.speculations.compare([handle], ALICE)).speculations
+        done = await lab.promote(handle)
+        assert (shown.conflicts, done.conflicts) == ((), ())
+        assert await _once(lab)
+        assert ("/n" in paths(shown.changed.changes)) is (before == 0)
+    assert (await lab.value("/x")) == 1
+
+
+async def test_what_was_reverted_meanwhile_does_not_come_back_with_a_child(lab: Lab) -> None:
+    outer = await lab.tried(("set", "/a", 1))
+    inner = await lab.tried(("set", "/x", 1), source=f"spec:{outer}")
+    sibling = await lab.tried(("set", "/y", 1), source=f"spec:{outer}")
+    done = await lab.promote(outer)
+    assert done.commit is not None
+    await lab.revert(done.commit.hex())
+    (shown,) = (await lab.repo.speculations.compare([inner], ALICE)).speculations
+    assert paths(shown.changed.changes) == ["/x"]
+    await lab.promote(inner)
+    await lab.promote(sibling)
+    assert set(await lab.value()) == {"plan", "x", "y"}
+
+
+async def test_what_came_by_way_of_another_branch_or_speculation_is_brought_once(lab: Lab) -> None:
+    await _counted(lab)
+    await lab.branch("side")
+    outer = await lab.tried(*STEP)
+    inner, other, last = [await lab.tried(("set", path, 1), source=f"spec:{outer}") for path in ("/x", "/y", "/z")]
+    await lab.promote(inner, "side")
+    await lab.merge("side")
+    await lab.promote(other, f"spec:{outer}")
+    assert await _once(lab, f"spec:{outer}")
+    await lab.promote(outer)
+    await lab.promote(last)
+    assert await _once(lab)
+    assert set(await lab.value()) == {"__schema__", "plan", "n", "log", "x", "y", "z"}
+
+
+async def test_a_sibling_takes_only_what_it_has_not(lab: Lab) -> None:
+    await _counted(lab)
+    outer = await lab.tried(*STEP)
+    inner, other = [await lab.tried(("set", path, 1), source=f"spec:{outer}") for path in ("/x", "/y")]
+    await lab.promote(inner, f"spec:{other}")
+    assert await _once(lab, f"spec:{other}")
+    await lab.promote(other)
+    await lab.promote(outer)
+    assert await _once(lab)
+
+
+async def test_what_was_committed_elsewhere_is_brought_here_still(lab: Lab) -> None:
+    await lab.branch("side")
+    outer = await lab.tried(("set", "/a", 1))
+    inner = await lab.tried(("set", "/b", 1), source=f"spec:{outer}")
+    await lab.promote(outer, "side")
+    await lab.attempt(inner, ("set", "/c", 1))
+    await lab.promote(inner)
+    assert set(await lab.value()) == {"plan", "a", "b", "c"}
+
+
+async def test_two_that_go_to_each_other_come_to_an_end(lab: Lab) -> None:
+    one, other = await lab.tried(("set", "/a", 1)), await lab.tried(("set", "/b", 1))
+    of_one = await lab.tried(("set", "/c", 1), source=f"spec:{one}")
+    of_other = await lab.tried(("set", "/d", 1), source=f"spec:{other}")
+    await lab.promote(of_one, f"spec:{other}")
+    await lab.promote(of_other, f"spec:{one}")
+    await lab.promote(one)
+    await lab.promote(other)
+    assert set(await lab.value()) == {"plan", "a", "b", "c", "d"}
 
 
 async def test_one_opened_before_the_other_began_reverts_nothing(lab: Lab) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import zipfile
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp import Client, MCPError
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, TextContent
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, BlobResourceContents, TextContent
 
 from asg_mcp.core.limits import REPLY_BYTES_MAX, URI_CHARS_MAX
 from asg_mcp.core.paths import format_path
@@ -20,7 +24,7 @@ from asg_mcp.repo.requests import EpochRequest
 from asg_mcp.server.faults import RESOURCE_NOT_FOUND
 from asg_mcp.server.profiles import Profile
 from asg_mcp.server.resources import RESOURCES, Resource
-from asg_mcp.services.epochs import create_epoch
+from asg_mcp.services.epochs import create_epoch, seal_epoch
 from asg_mcp.tools.catalogue import CATALOGUE
 from tests.repo.desk import open_desk
 from tests.repo.stores import ALICE
@@ -64,9 +68,12 @@ async def test_addresses_and_templates_are_listed_with_their_type(tmp_path: Path
         "asg://log/{ref}",
         "asg://diff/{ref_a}/{ref_b}",
         "asg://commit/{ref}",
+        "asg://epoch/{epoch}",
         "asg://epoch/{epoch}/bundle",
     }
-    assert {*(one.mime_type for one in listed), *(one.mime_type for one in templates)} == {"application/json"}
+    kinds = {one.uri_template: one.mime_type for one in templates}
+    assert kinds.pop("asg://epoch/{epoch}/bundle") == "application/zip"
+    assert {*(one.mime_type for one in listed), *kinds.values()} == {"application/json"}
     assert all([*(one.description for one in listed), *(one.description for one in templates)])
 
 
@@ -150,13 +157,32 @@ async def test_the_health_of_the_store_is_told(tmp_path: Path) -> None:
 async def test_an_epoch_is_told_with_what_fixes_it(tmp_path: Path) -> None:
     async with served(tmp_path) as (desk, client):
         await create_epoch(desk.repo, EpochRequest("migration-1", "The first."), ALICE)
-        opened = await read(client, "asg://epoch/migration-1/bundle")
+        opened = await read(client, "asg://epoch/migration-1")
         await desk.repo.epochs.seal("migration-1", "Done.", ALICE)
-        sealed = await read(client, "asg://epoch/migration-1/bundle")
-        missing = await refused(client, "asg://epoch/migration-2/bundle")
+        sealed = await read(client, "asg://epoch/migration-1")
+        missing = await refused(client, "asg://epoch/migration-2")
     assert (opened["state"], opened["description"], "sealed_at" in opened) == ("open", "The first.", False)
     assert (sealed["state"], sealed["summary"], sealed["tag"]) == ("sealed", "Done.", "epoch/migration-1")
     assert missing.data["details"]["nearest"] == ["migration-1"]
+
+
+async def test_the_evidence_of_a_sealed_epoch_is_read_as_a_file_that_verifies_itself(tmp_path: Path) -> None:
+    async with served(tmp_path) as (desk, client):
+        await create_epoch(desk.repo, EpochRequest("migration-1", "The first."), ALICE)
+        await desk.set("/a", 1)
+        await refused(client, "asg://epoch/migration-1/bundle")
+        sealed = await seal_epoch(desk.repo, "migration-1", "Done.", ALICE)
+        [held] = (await client.read_resource(sealed_uri := "asg://epoch/migration-1/bundle")).contents
+    assert sealed_uri.endswith(f"{sealed.epoch}/bundle")
+    assert isinstance(held, BlobResourceContents)
+    (tmp_path / "bundle.zip").write_bytes(b64decode(held.blob))
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        [program] = [name for name in archive.namelist() if name.endswith("verify.py")]
+        (tmp_path / "verify.py").write_bytes(archive.read(program))
+    with anyio.fail_after(60):
+        command = [sys.executable, str(tmp_path / "verify.py"), str(tmp_path / "bundle.zip")]
+        done = await anyio.run_process(command, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 # --- bounds -------------------------------------------------------------------------

@@ -10,13 +10,16 @@ from typing import Any
 
 from asg_mcp.app import open_repository
 from asg_mcp.core.paths import parse_path
+from asg_mcp.core.times import format_time
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.transact import Transacted
+from asg_mcp.repo.view import View
 from asg_mcp.services.identity import Acting
 from asg_mcp.services.nexttask import NextTask, next_task
 from asg_mcp.services.planadd import NewTask
 from asg_mcp.services.planrules import PlanStatus, Priority
-from asg_mcp.services.plans import PlanRequest, change_plan, plan_items, task_items
+from asg_mcp.services.plans import PlanRequest, change_plan, plan_items
+from asg_mcp.services.planstate import get_plan, shown
 from asg_mcp.services.tasks import Action, Proof, ProofKind, Update, update_task
 from tests.repo.stores import ALICE
 
@@ -45,6 +48,9 @@ class PlanDesk:
 
     def __init__(self, repo: Repository) -> None:
         self.repo = repo
+        self.made: dict[str, int] = {}
+        """How many tasks each plan got: one that is given without an id is called by its number, unless `named` is
+        False."""
 
     async def plan(
         self, *tasks: str | dict[str, Any], name: str = PLAN, by: str = PLANNER, ref: str = "main", **given: Any
@@ -53,8 +59,15 @@ class PlanDesk:
         request_id = given.pop("request_id", "")
         if "status" in given:
             given["status"] = PlanStatus(given["status"])
-        request = PlanRequest(name, tasks=tuple(new(task) for task in tasks), **given)
-        return await change_plan(self.repo, ref, request, acting(by), request_id)
+        first = self.made.get(name, 0) + 1
+        wanted = [new(task) for task in tasks]
+        if given.pop("named", not request_id):
+            wanted = [replace(task, id=task.id or f"t-{number}") for number, task in enumerate(wanted, first)]
+        done = await change_plan(
+            self.repo, ref, PlanRequest(name, tasks=tuple(wanted), **given), acting(by), request_id
+        )
+        self.made[name] = first - 1 + len(tasks)
+        return done
 
     async def do(self, action: str, task: str, by: str = PLANNER, **given: Any) -> dict[str, Any]:
         """One action; the task afterwards."""
@@ -89,13 +102,21 @@ class PlanDesk:
 
     async def shown(self, task: str, plan: str = PLAN, ref: str = "main") -> dict[str, Any]:
         """A task as lists show it."""
-        found = await self.repo.read(lambda view: list(task_items(view, ref, plan)))
-        return next(item for item in found if item["id"] == task)
 
-    async def listed(self, plan: str = PLAN, **filters: str) -> list[str]:
-        """The ids of the tasks that pass the filters."""
-        found = await self.repo.read(lambda view: list(task_items(view, "main", plan, **filters)))
-        return [str(item["id"]) for item in found]
+        def read(view: View) -> dict[str, Any]:
+            found = get_plan(view.state(view.resolve(ref)), plan, format_time(view.reader.now()))
+            return shown(found.board, task, found.task_fields(task))
+
+        return await self.repo.read(read)
+
+    async def listed(self, plan: str = PLAN) -> list[str]:
+        """The ids of all tasks, the oldest first."""
+
+        def read(view: View) -> list[str]:
+            found = get_plan(view.state(view.resolve("main")), plan, "2026")
+            return sorted(found.board.tasks, key=lambda task: found.board.tasks[task].number)
+
+        return await self.repo.read(read)
 
     async def plans(self, ref: str = "main") -> dict[str, dict[str, Any]]:
         """All plans by name."""

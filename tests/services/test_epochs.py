@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from asg_mcp.core.events import EventKind
 from asg_mcp.core.intents import Author
 from asg_mcp.core.merkle import consistency_fault, inclusion_fault, leaf_hash, root_of_leaves
 from asg_mcp.core.notes import Note, VerifierKey, parse_checkpoint, parse_note, parse_verifier_key
+from asg_mcp.core.operations import Op
 from asg_mcp.errors import (
     Conflict,
+    Forbidden,
     HandleNotFound,
     InvalidArgument,
     InvalidName,
@@ -35,10 +38,10 @@ from asg_mcp.repo.logtree import consistency_proof, inclusion_proof
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.requests import EpochRequest, SessionRequest
 from asg_mcp.repo.sealing import epoch_fault
-from asg_mcp.services.epochs import seal_epoch
+from asg_mcp.services.epochs import roots_told, seal_epoch
 from asg_mcp.services.signing import KeyFile, is_signed
 from asg_mcp.storage.base import Ref, RefKind, Writer
-from tests.repo.stores import ALICE
+from tests.repo.stores import ALICE, BOB, operation
 from tests.services.epochs_desk import EpochDesk, open_epoch_desk
 
 BEFORE_ANYTHING = "2001-01-01"
@@ -187,13 +190,22 @@ async def test_sealing_again_gives_the_same_answer_and_writes_nothing(tmp_path: 
         sealed = await desk.seal(request_id="r1")
         with desk.store.reading() as reader:
             events = reader.events_count()
-        assert await desk.seal(request_id="r1") == await desk.seal() == await desk.seal(request_id="r2") == sealed
+        assert await desk.seal() == await desk.seal(request_id="r2") == sealed
+        assert await desk.seal(request_id="r1") == replace(sealed, replayed=True)
         with pytest.raises(Conflict, match="another summary"):
             await desk.seal(summary="It is not done.")
         with pytest.raises(RequestReused):
             await desk.seal(summary="It is not done.", request_id="r1")
         with desk.store.reading() as reader:
             assert reader.events_count() == events
+
+
+async def test_a_repeated_seal_that_was_not_signed_yet_is_signed_and_told_as_repeated(tmp_path: Path) -> None:
+    async with open_epoch_desk(tmp_path) as desk:
+        await desk.open()
+        assert (await desk.repo.epochs.seal("e1", "It is done.", ALICE, "r1")).checkpoint == ""
+        sealed = await desk.seal(request_id="r1")
+        assert (sealed.checkpoint != "", sealed.replayed) == (True, True)
 
 
 async def test_a_seal_survives_the_program(tmp_path: Path) -> None:
@@ -216,7 +228,7 @@ async def test_commits_made_while_the_members_are_counted_are_members(tmp_path: 
             assert counted.root().hex() == members_of(*held)
         held += [await desk.commit("", "plan"), await desk.commit("", held[0][:10])]
         await desk.commit("other")
-        record = await desk.store.write(lambda writer: fix_epoch(writer, "e1", "Done.", ALICE, "", counted))
+        record, _ = await desk.store.write(lambda writer: fix_epoch(writer, "e1", "Done.", ALICE, "", counted))
         assert (record.data["commits"], record.data["members"]) == (3, members_of(*held))
 
 
@@ -431,7 +443,7 @@ async def test_a_false_note_or_key_of_an_epoch_is_found_out(tmp_path: Path) -> N
 async def test_opening_an_epoch_again_is_answered_and_another_of_its_id_is_refused(tmp_path: Path) -> None:
     async with open_epoch_desk(tmp_path) as desk:
         made = await desk.open("e1", "plan", tags=("t",), request_id="r1")
-        assert await desk.open("e1", "plan", tags=("t",), request_id="r1") == made
+        assert await desk.open("e1", "plan", tags=("t",), request_id="r1") == replace(made, replayed=True)
         assert await desk.open("e1", "plan", tags=("t",)) == made
         others: list[dict[str, Any]] = [{"description": "Other."}, {"tags": ("u",)}, {"since": BEFORE_ANYTHING}]
         for other in others:
@@ -499,6 +511,71 @@ async def test_whoever_names_a_session_that_is_not_open_neither_opens_nor_seals(
         with pytest.raises(HandleNotFound):
             await seal_epoch(desk.repo, "e1", "Done.", gone)
         assert (await desk.repo.epochs.info("e1")).state == "open"
+
+
+async def test_a_session_that_is_bound_to_paths_opens_an_epoch_and_seals_none(tmp_path: Path) -> None:
+    async with open_epoch_desk(tmp_path) as desk:
+        bound = await desk.repo.open_session(SessionRequest("fixer", scope=(("a",),)), ALICE)
+        wide = await desk.repo.open_session(SessionRequest("fixer"), ALICE)
+        scoped, whole = (Author(ALICE.principal, "fixer", "", info.handle) for info in (bound, wide))
+        await desk.repo.epochs.create(EpochRequest("e1", "Work."), scoped)
+        with pytest.raises(Forbidden, match="bound to /a"):
+            await seal_epoch(desk.repo, "e1", "Done.", scoped)
+        assert (await desk.repo.epochs.info("e1")).state == "open"
+        assert (await seal_epoch(desk.repo, "e1", "Done.", whole)).state == "sealed"
+
+
+async def test_what_was_tried_in_a_speculation_is_in_no_epoch(tmp_path: Path) -> None:
+    async with open_epoch_desk(tmp_path) as desk:
+        session = await desk.repo.open_session(SessionRequest("fixer"), ALICE)
+        acting = Author(ALICE.principal, "fixer", "", session.handle)
+        await desk.open("all")
+        await desk.open("of-session", session.handle)
+        trial = await desk.repo.speculations.open("main", "", acting)
+        tried = (await desk.repo.speculations.modify(trial.handle, [operation(Op.SET, "/t", 1)], acting)).head
+        await desk.repo.branch("public", "branch", tried.hex(), ALICE)
+        below = await desk.commit("", tried.hex())
+        held = await desk.commit("", session.handle)
+        for epoch, members in (("all", (below, held)), ("of-session", (held,))):
+            assert (await desk.repo.epochs.info(epoch)).commits == len(members)
+            sealed = await desk.seal(epoch)
+            assert (sealed.commits, sealed.members) == (len(members), members_of(*members))
+        await desk.open("after", session.handle)
+        await desk.commit("", tried.hex())
+        assert (await desk.repo.epochs.info("after")).commits == 0
+        assert (await desk.repo.verify(lambda *_: None)).problems == ()
+
+
+async def test_a_trial_as_root_intent_is_not_completed_to_its_whole_id(tmp_path: Path) -> None:
+    async with open_epoch_desk(tmp_path) as desk:
+        trial = await desk.repo.speculations.open("main", "", ALICE)
+        tried = (await desk.repo.speculations.modify(trial.handle, [operation(Op.SET, "/t", 1)], ALICE)).head.hex()
+        held = await desk.commit()
+        await desk.open("e1", tried[:8], held[:8])
+        with desk.store.reading() as reader:
+            assert epoch_record(reader, "e1").data["roots"] == sorted([tried[:8], held[:8], held])
+
+
+async def test_root_intents_that_are_not_there_or_were_there_before_are_told(tmp_path: Path) -> None:
+    async with open_epoch_desk(tmp_path) as desk:
+        await desk.commit("done", "goal")
+        session = (await desk.repo.open_session(SessionRequest("fixer"), ALICE)).handle
+        used = (await desk.repo.open_session(SessionRequest("fixer"), ALICE)).handle
+        prefix = (await desk.commit("", "", Author(ALICE.principal, "fixer", "", used)))[:10]
+        theirs = (await desk.repo.open_session(SessionRequest("fixer"), BOB)).handle
+        trial = await desk.repo.speculations.open("main", "", BOB)
+        tried = (await desk.repo.speculations.modify(trial.handle, [operation(Op.SET, "/t", 1)], BOB)).head.hex()
+        seen = desk.repo.seen_by(ALICE.principal)
+        await desk.open("e1", "done", "goal", "new", session, used, prefix, theirs, tried)
+        told = await roots_told(seen, "e1")
+        assert told.earlier == ("done", "goal", used, prefix)
+        assert told.unknown == ("new", theirs, tried)
+        await desk.commit("new")
+        assert "new" not in (await roots_told(seen, "e1")).unknown
+        await desk.open("e2", "done", since=BEFORE_ANYTHING)
+        assert (await roots_told(seen, "e2")).earlier == ()
+        await desk.open("e3")
+        assert (await roots_told(seen, "e3")).unknown == ()
 
 
 async def test_an_epoch_tells_who_opened_it_and_for_what(tmp_path: Path) -> None:

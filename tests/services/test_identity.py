@@ -29,7 +29,7 @@ async def test_a_session_says_who_acts_and_another_claim_is_refused(tmp_path: Pa
         assert (who.branch("main", said=False), who.branch("main", said=True)) == ("fix", "main")
         with pytest.raises(Forbidden, match="planner") as refused:
             acting(desk.repo, **CONNECTION, session=opened.handle, claimed_agent="planner")
-        assert "provenance.agent" in refused.value.hint
+        assert "the session says who acts" in refused.value.hint
 
 
 async def test_a_session_of_another_principal_is_as_if_it_were_not_there(tmp_path: Path) -> None:

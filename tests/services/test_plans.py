@@ -28,9 +28,20 @@ from asg_mcp.errors import (
 )
 from asg_mcp.repo.transact import Decision
 from asg_mcp.services import planadd
+from asg_mcp.storage.session import SqliteWriter
 from tests.repo.desk import Desk
 from tests.repo.stores import ALICE
 from tests.services.plan_desk import PlanDesk, open_plans
+
+CHANGES: list[tuple[str, dict[str, Any]]] = [
+    ("start", {}),
+    ("abandon", {"reason": "No"}),
+    ("assign", {"agent": "ana"}),
+    ("unassign", {}),
+    ("reprioritise", {"priority": "low"}),
+    ("block", {"blocked_by": ["t-2"]}),
+    ("unblock", {}),
+]
 
 
 async def test_a_plan_is_ordinary_state_made_in_one_commit_that_says_so(tmp_path: Path) -> None:
@@ -49,16 +60,54 @@ async def test_a_plan_is_ordinary_state_made_in_one_commit_that_says_so(tmp_path
 async def test_a_plan_grows_by_many_tasks_in_one_commit_and_ids_go_on(tmp_path: Path) -> None:
     async with open_plans(tmp_path) as desk:
         await desk.plan("One", {"id": "t-3"})
-        done = await desk.plan(*("More" for _ in range(150)))
-        assert [task["id"] for task in done.answer["tasks"][:3]] == ["t-4", "t-5", "t-6"]
+        done = await desk.plan(*("More" for _ in range(150)), named=False)
+        ids = [task["id"] for task in done.answer["tasks"]]
+        (mark,) = {name.split("-")[2] for name in ids}
+        assert ids[:3] == [f"t-{number}-{mark}" for number in (3, 4, 5)]
         assert (len(done.answer["tasks"]), done.answer["omitted"], done.answer["plan"]["total"]) == (100, 50, 152)
         assert await desk.commits() == 3
 
 
-async def test_ids_given_later_in_a_call_are_not_taken_by_those_that_got_one(tmp_path: Path) -> None:
+async def test_ids_given_later_in_a_call_are_not_taken_by_those_that_got_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_plans(tmp_path) as desk:
-        done = await desk.plan("One", "Two", {"id": "t-2"})
-        assert [task["id"] for task in done.answer["tasks"]] == ["t-1", "t-3", "t-2"]
+        monkeypatch.setattr(SqliteWriter, "salt", lambda writer: "abcd" * 8)
+        done = await desk.plan("One", "Two", {"id": "t-2-abcd"}, named=False)
+        assert [task["id"] for task in done.answer["tasks"]] == ["t-1-abcd", "t-3-abcd", "t-2-abcd"]
+
+
+async def test_ids_made_on_two_branches_or_after_a_revert_are_of_different_tasks(tmp_path: Path) -> None:
+    async with open_plans(tmp_path) as desk:
+        await desk.plan(description="Shared")
+        other = Desk(desk.repo)
+        await other.branch("side")
+        await desk.plan("Ours", named=False)
+        await desk.plan("Theirs", named=False, ref="side")
+        merged = await other.merge("side")
+        assert merged.conflicts == ()
+        titles = {name: task["title"] for name, task in (await desk.value("/plans/p/tasks")).items()}
+        assert sorted(titles.values()) == ["Ours", "Theirs"]
+        gone = (await desk.plan("Gone", named=False)).answer["tasks"][0]["id"]
+        await other.revert("main")
+        again = (await desk.plan("Again", named=False)).answer["tasks"][0]["id"]
+        assert again != gone
+        assert again not in titles
+
+
+async def test_a_plan_named_alone_lists_its_tasks_open_ones_first(tmp_path: Path) -> None:
+    async with open_plans(tmp_path) as desk:
+        await desk.plan({"id": "a"}, {"id": "b", "agent": "ana"}, {"id": "c", "blocked_by": ["b"]}, description="Calm")
+        await desk.finish("a")
+        await desk.do("start", "b", "ana")
+        before = await desk.commits()
+        seen = await desk.plan()
+        told = [(task["id"], task["status"], task.get("waits_for")) for task in seen.answer["tasks"]]
+        assert told == [("b", "in_progress", None), ("c", "pending", ["b"]), ("a", "done", None)]
+        assert (seen.answer["plan"]["description"], seen.answer["omitted"], seen.changed) == ("Calm", 0, 0)
+        await desk.plan(*("More" for _ in range(100)))
+        assert (len((await desk.plan()).answer["tasks"]), (await desk.plan()).answer["omitted"]) == (100, 3)
+        assert await desk.commits() == before + 1
 
 
 async def test_tasks_of_one_call_may_name_each_other_in_any_order(tmp_path: Path) -> None:
@@ -144,14 +193,15 @@ async def test_closing_names_the_open_tasks_and_takes_a_summary(tmp_path: Path) 
 @pytest.mark.parametrize("status", ["completed", "archived"])
 async def test_a_closed_plan_takes_no_task_and_no_start_until_it_is_active_again(tmp_path: Path, status: str) -> None:
     async with open_plans(tmp_path) as desk:
-        await desk.plan(*(["One"] if status == "archived" else []))
+        await desk.plan(*(["One", "Two"] if status == "archived" else []))
         await desk.plan(status=status, summary="Over.")
         with pytest.raises(PlanClosed) as refused:
             await desk.plan("More")
         assert "status active" in refused.value.hint
         if status == "archived":
-            with pytest.raises(PlanClosed):
-                await desk.do("start", "t-1")
+            for action, given in CHANGES:
+                with pytest.raises(PlanClosed):
+                    await desk.do(action, "t-1", **given)
         assert status in (await desk.next(claim=True))["why"]
         reopened = (await desk.plan("More", status="active")).answer["plan"]
         assert reopened["status"] == "active"
@@ -200,7 +250,7 @@ async def test_a_repeated_request_adds_nothing_and_another_with_its_id_is_refuse
         assert (again.answer, again.commit, again.replayed) == (first.answer, first.commit, True)
         with pytest.raises(RequestReused):
             await desk.plan("Two", request_id="r")
-        assert await desk.listed() == ["t-1"]
+        assert await desk.listed() == [task["id"] for task in first.answer["tasks"]]
 
 
 async def test_a_task_in_work_becomes_a_parent_for_its_holder_alone(tmp_path: Path) -> None:
@@ -239,14 +289,12 @@ async def test_plans_are_changed_by_their_tools_alone_and_survive_a_write_to_the
         assert await desk.listed() == ["t-1"]
 
 
-async def test_lists_filter_by_status_and_agent(tmp_path: Path) -> None:
+async def test_the_list_of_plans_tells_how_far_each_is_and_who_made_it(tmp_path: Path) -> None:
     async with open_plans(tmp_path) as desk:
         await desk.plan({"id": "a", "agent": "ana"}, {"id": "b"}, {"id": "c"})
         await desk.do("start", "b", "bob")
-        assert await desk.listed(agent="ana") == ["a"]
-        assert await desk.listed(agent="bob", status="in_progress") == ["b"]
-        assert await desk.listed(status="pending") == ["a", "c"]
         item = (await desk.plans())["p"]
+        assert item["agent"] == "planner"
         assert (item["total"], item["counts"]["in_progress"], item["at"]) == (3, 1, item["created_at"])
         assert json.dumps(item)
 

@@ -38,6 +38,7 @@ class Task:
     agent: str
     status: str = "pending"
     holder: str = ""
+    began: int = 0
     until: int = 0
 
 
@@ -125,9 +126,17 @@ class Model:
         return bool(getattr(self, f"_{action}")(self.tasks[name], name, by, given))
 
     def _start(self, task: Task, name: str, by: str, _: str) -> bool:
+        if self._is_leased(task):
+            if self.children(name) or task.holder != by or task.agent not in ("", by):
+                return False
+            if 2 * self.now < task.began + task.until:
+                return False
+            task.until = max(task.until, self.now + LEASE)
+            return True
         if not self.is_ready(name, by):
             return False
         task.status, task.holder, task.until = "in_progress", by, self.now + LEASE
+        task.began = self.now
         return True
 
     def _complete(self, task: Task, name: str, by: str, _: str) -> bool:
@@ -140,6 +149,8 @@ class Model:
 
     def _abandon(self, task: Task, name: str, by: str, _: str) -> bool:
         if any(self.status(child) in ("pending", "in_progress") for child in self.children(name)):
+            return False
+        if self._is_leased(task) and by not in (task.holder, task.agent):
             return False
         task.status = "abandoned"
         return True

@@ -137,9 +137,8 @@ async def test_a_proof_by_commit_keeps_the_commit_and_not_a_name_that_moves(tmp_
         await desk.do("start", "t-2")
         head = (await Desk(desk.repo).set("/a", 2)).commit
         by_name = await desk.do("complete", "t-1", proof=Proof(ProofKind.COMMIT, "main"))
-        by_id = await desk.do("complete", "t-2", proof=Proof(ProofKind.COMMIT, head.hex()[:20]))
-        assert by_name["proof"] == {"kind": "commit", "value": head.short}
-        assert by_id["proof"]["value"] == head.hex()[:20]
+        by_id = await desk.do("complete", "t-2", proof=Proof(ProofKind.COMMIT, head.hex()[:6]))
+        assert by_name["proof"] == by_id["proof"] == {"kind": "commit", "value": head.hex()}
 
 
 async def test_a_task_cannot_be_completed_before_it_was_started(tmp_path: Path) -> None:
@@ -157,14 +156,27 @@ async def test_an_unknown_task_is_answered_with_those_like_it(tmp_path: Path) ->
         assert refused.value.details["nearest"] == ["fix-dns"]
 
 
-async def test_a_held_task_is_started_by_nobody_not_even_under_the_same_name(tmp_path: Path) -> None:
+async def test_a_held_task_is_started_by_nobody_else_and_its_holder_renews_the_lease(
+    tmp_path: Path, clock: Clock
+) -> None:
     async with open_plans(tmp_path) as desk:
-        await desk.plan("One")
-        await desk.do("start", "t-1", "worker")
-        for who in ("worker", "other"):
+        await desk.plan("One", "Two")
+        first = await desk.do("start", "t-1", "worker")
+        clock.pass_minutes(7)
+        for who, hint in (("worker", "start renews the lease from"), ("other", "wait until the lease ends")):
             with pytest.raises(TaskTaken) as refused:
                 await desk.do("start", "t-1", who)
             assert refused.value.details["held_by"] == "worker"
+            assert hint in refused.value.hint
+        clock.pass_minutes(3)
+        again = await desk.do("start", "t-1", "worker")
+        assert again == {**first, "lease_until": again["lease_until"]}
+        clock.pass_minutes(14)
+        assert await desk.status("t-1") == "in_progress"
+        await desk.claim("worker", lease_seconds=86_400)
+        clock.pass_minutes(12.5 * 60)
+        long = await desk.shown("t-2")
+        assert await desk.do("start", "t-2", "worker") == long
 
 
 async def test_while_the_lease_runs_only_its_holder_completes(tmp_path: Path, clock: Clock) -> None:
@@ -379,10 +391,35 @@ async def test_a_worker_whose_task_was_abandoned_is_told_so(tmp_path: Path) -> N
     async with open_plans(tmp_path) as desk:
         await desk.plan("One")
         await desk.claim("worker")
+        with pytest.raises(TaskTaken):
+            await desk.do("abandon", "t-1", "planner", reason="Not needed")
+        await desk.do("assign", "t-1", agent="planner")
         abandoned = await desk.do("abandon", "t-1", "planner", reason="Not needed")
         assert (abandoned["reason"], "lease_until" in abandoned) == ("Not needed", False)
         with pytest.raises(TaskSettled, match="abandoned"):
             await desk.do("complete", "t-1", "worker")
+
+
+async def test_what_is_leased_is_abandoned_by_its_holder_and_after_the_lease_by_anybody(
+    tmp_path: Path, clock: Clock
+) -> None:
+    async with open_plans(tmp_path) as desk:
+        await desk.plan("One", "Two")
+        assert [await desk.claim("worker"), await desk.claim("worker")] == ["t-1", "t-2"]
+        await desk.do("abandon", "t-1", "worker", reason="Too hard")
+        clock.pass_minutes(15)
+        assert (await desk.do("abandon", "t-2", "planner", reason="No"))["abandoned_by"] == "planner"
+
+
+async def test_a_hint_names_a_parent_only_where_that_is_what_to_unblock(tmp_path: Path) -> None:
+    async with open_plans(tmp_path) as desk:
+        await desk.plan({"id": "gate"}, {"id": "all", "blocked_by": ["gate"]}, {"id": "part", "parent": "all"})
+        hints = []
+        for task, blocker in (("part", "gate"), ("part", "all"), ("gate", "all")):
+            with pytest.raises(InvalidArgument) as refused:
+                await desk.do("unblock", task, blocked_by=[blocker])
+            hints.append(refused.value.hint)
+        assert hints == ["Its parent is: unblock all.", "It is blocked by nothing.", "It is blocked by nothing."]
 
 
 async def test_an_empty_plan_says_that_it_has_no_tasks(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,15 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     made: Store = MemoryStore() if request.param == "memory" else await open_store(tmp_path / "state.db")
     yield made
     await made.close()
+
+
+@pytest.fixture
+def often_switching() -> Iterator[None]:
+    """Threads give way to each other all the time, so that what is not kept apart meets."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def event(index: int, ref: str = "main", subject: str = "") -> Event:
@@ -135,7 +145,7 @@ async def test_a_transaction_that_raises_leaves_nothing(store: Store) -> None:
     assert found(store, lambda reader: reader.last_seq()) == 2
 
 
-async def test_writers_that_wait_together_all_have_their_turn(store: Store) -> None:
+async def test_writers_that_wait_together_all_have_their_turn(store: Store, often_switching: None) -> None:
     await asyncio.gather(*[store.write(write_all(number)) for number in range(20)])
     assert found(store, lambda reader: reader.last_seq()) == 20
     assert found(store, lambda reader: reader.refs_count("ref", RefKind.BRANCH)) == 20
@@ -177,6 +187,33 @@ async def test_a_ref_moves_only_from_where_it_is(store: Store) -> None:
     assert found(store, lambda reader: reader.ref("main")) == replace(main, seq=5)
     await store.write(lambda writer: writer.swap_ref(replace(main, seq=5), None))
     assert found(store, lambda reader: reader.ref("main")) is None
+
+
+async def test_a_transaction_reads_the_refs_that_it_has_moved(store: Store) -> None:
+    main, other = Ref("main", RefKind.BRANCH, 1), Ref("other", RefKind.TAG, 2)
+    await store.write(lambda writer: writer.swap_ref(None, main))
+
+    def work(writer: Writer) -> list[list[Ref]]:
+        seen = []
+        steps = ((main, replace(main, seq=2)), (replace(main, seq=2), None), (None, other), (None, main), (main, None))
+        for old, new in steps:
+            writer.swap_ref(old, new)
+            assert writer.ref((old or other).name if new is None else new.name) == new
+            seen.append(writer.refs("", "", 9))
+        with pytest.raises(Conflict, match="no longer"):
+            writer.swap_ref(main, replace(main, seq=3))
+        return seen
+
+    told = await store.write(work)
+    assert told == [[replace(main, seq=2)], [], [other], [main, other], [other]]
+    assert found(store, lambda reader: reader.refs("", "", 9)) == [other]
+
+
+async def test_a_view_has_one_time(store: Store) -> None:
+    with store.reading() as reader:
+        times = {reader.now() for _ in range(5)}
+    assert len(times) == 1
+    assert await store.write(lambda writer: writer.now()) >= times.pop()
 
 
 async def test_a_closed_store_neither_reads_nor_writes(store: Store) -> None:

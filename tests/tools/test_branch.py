@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from asg_mcp.core.intents import Author, Category
 from asg_mcp.core.limits import REPLY_BYTES_MAX
 from asg_mcp.core.operations import ABSENT
-from asg_mcp.errors import HandleNotFound
+from asg_mcp.errors import Forbidden, HandleNotFound, InvalidArgument
 from asg_mcp.repo import results as r
 from asg_mcp.repo.repository import Guard, MergeRequest, Resolution
 from tests.tools.recorder import AT, HEAD, PARENT, ROOT, called, commit_info
@@ -154,3 +154,29 @@ async def test_a_long_preview_of_a_merge_says_how_much_it_left_out() -> None:
     assert 0 < len(reply["changes"]) < 400
     assert reply["omitted"] == {"changes": 1_000 - len(reply["changes"])}
     assert len(to_json(reply)) <= REPLY_BYTES_MAX
+
+
+async def test_a_merge_in_a_session_goes_to_its_branch_on_its_authority_and_in_its_service() -> None:
+    held = {"principal": "the board", "scope": "all"}
+    session = r.SessionInfo("ses-1", "fixer", "ana", "fix", (), "", "", held, AT, AT, "open")
+    arguments = {"source": "dev", "intent_description": "Bring it in", "session": "ses-1"}
+    recorder, _ = await called("asg_merge", arguments, merge=MERGED, session=session)
+    request, intent, author, _ = recorder.calls[0][0]
+    assert (request.target, author.session, intent.parent_intent) == ("fix", "ses-1", "ses-1")
+    assert intent.provenance["authority"] == held
+    narrower = {"provenance": {"authority": {"principal": "the board", "scope": "one node"}}}
+    recorder, _ = await called("asg_merge", arguments | narrower, merge=MERGED, session=session)
+    assert recorder.calls[0][0][1].provenance["authority"]["scope"] == "one node"
+    king = {"provenance": {"authority": "the king"}}
+    with pytest.raises(Forbidden, match="authority of the board, not of the king"):
+        await called("asg_merge", arguments | king, merge=MERGED, session=session)
+
+
+@pytest.mark.parametrize(
+    "resolution",
+    [{"path": "/a", "take": "value"}, {"path": "/a", "take": "ours", "value": 1}],
+)
+async def test_a_resolution_has_a_value_where_it_takes_one_and_nowhere_else(resolution: dict[str, Any]) -> None:
+    arguments = {"source": "dev", "intent_description": "Bring it in", "resolutions": [resolution]}
+    with pytest.raises(InvalidArgument, match=r"resolutions\[0\]"):
+        await called("asg_merge", arguments, merge=MERGED)

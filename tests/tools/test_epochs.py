@@ -30,10 +30,30 @@ async def test_an_epoch_is_opened_with_all_that_was_said_of_it(tmp_path: Path) -
         told = {"root_intents": ["plan", "fix"], "since": "2001-01-01", "tags": "night", "request_id": "r"}
         reply = await call(desk.repo, "asg_create_epoch", id="e1", description="The night.", **told)
         info = await desk.repo.epochs.info("e1")
-        assert reply == {"epoch": "e1", "state": "open", "opened_at": info.opened_at, "commits": 0}
+        hint = reply.pop("hint")
+        assert "Nothing is called plan, fix yet" in hint
+        assert reply == {
+            "epoch": "e1",
+            "state": "open",
+            "opened_at": info.opened_at,
+            "commits": 0,
+            "unknown_intents": ["plan", "fix"],
+        }
         assert (info.root_intents, info.since, info.tags) == (("plan", "fix"), "2001-01-01", ("night",))
         assert (info.description, info.principal, info.agent) == ("The night.", CALLER.principal, CALLER.default_agent)
-        assert await call(desk.repo, "asg_create_epoch", id="e1", description="The night.", **told) == reply
+        again = await call(desk.repo, "asg_create_epoch", id="e1", description="The night.", **told)
+        assert again == reply | {"hint": hint, "replayed": True}
+
+
+async def test_whoever_opens_an_epoch_after_the_work_is_told_that_it_does_not_join(tmp_path: Path) -> None:
+    async with open_epoch_desk(tmp_path) as desk:
+        await desk.commit("plan")
+        reply = await call(desk.repo, "asg_create_epoch", id="e1", description="Late.", root_intents="plan")
+        assert (reply["commits"], "unknown_intents" in reply) == (0, False)
+        assert "Commits of plan made before the epoch do not join" in reply["hint"]
+        since = {"root_intents": "plan", "since": "2001-01-01"}
+        reply = await call(desk.repo, "asg_create_epoch", id="e2", description="All of it.", **since)
+        assert (reply["commits"], "hint" in reply) == (1, False)
 
 
 async def test_a_sealed_epoch_is_told_by_root_size_members_tag_and_bundle(tmp_path: Path) -> None:
@@ -58,7 +78,7 @@ async def test_a_sealed_epoch_is_told_by_root_size_members_tag_and_bundle(tmp_pa
         assert (checkpoint.size, checkpoint.root.hex()) == (reply["size"], reply["root"])
         await desk.commit("", "plan")
         again = await call(desk.repo, "asg_seal_epoch", id="e1", summary="It held.", request_id="r")
-        assert again == reply | {"follows": 1}
+        assert again == reply | {"follows": 1, "replayed": True}
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
 
 from asg_mcp.core.limits import REPLY_BYTES_MAX
 from asg_mcp.core.operations import ABSENT
 from asg_mcp.repo import results as r
 from asg_mcp.schemas.history import LogReply
-from asg_mcp.tools.pack import ITEM_BYTES_MAX, Item, commit, first, page
-from tests.tools.recorder import called, commit_info
+from asg_mcp.tools.pack import ITEM_BYTES_MAX, Item, commit, first, intent, page
+from tests.tools.recorder import AT, called, commit_info
 
 
 def test_an_item_names_what_it_left_out_with_its_bytes() -> None:
@@ -86,3 +87,23 @@ async def test_a_page_of_one_item_is_never_shortened(count: int) -> None:
 def test_a_full_view_too_large_to_show_says_so() -> None:
     told = commit(commit_info(provenance={"tool_calls": [{"tool": "x", "result": "y" * 20_000}]}), full=True)
     assert told["left_out"].keys() == {"provenance"}
+
+
+def test_an_intent_s_children_are_cut_where_they_do_not_fit_and_counted() -> None:
+    def of(name: str, *children: r.IntentInfo, more: int = 0) -> r.IntentInfo:
+        outcome = {"outcome": "failed", "summary": "y" * 900}
+        return r.IntentInfo(name, name, "fixer", "Mend it.", "", AT, outcome, None, children, more)
+
+    def shown(fields: dict[str, Any]) -> tuple[int, int]:
+        """How many intents are shown, this one included, and how many are counted as left out."""
+        below = [shown(child) for child in fields.get("children", ())]
+        return 1 + sum(n for n, _ in below), fields.get("more_children", 0) + sum(n for _, n in below)
+
+    wide = intent(of("root", *(of(f"child {n}") for n in range(60)), more=3))
+    deep = intent(of("root", of("middle", *(of(f"child {n}") for n in range(60)))))
+    few = intent(of("root", *(of(f"child {n}") for n in range(3))))
+    assert shown(few) == (4, 0)
+    for fields, whole in ((wide, 64), (deep, 62)):
+        count, left = shown(fields)
+        assert (count > 10, count + left, "left_out" in fields) == (True, whole, False)
+        assert len(to_json(fields)) <= ITEM_BYTES_MAX

@@ -21,6 +21,7 @@ from asg_mcp.tools.registry import Caller, ToolContext
 from tests.repo.desk import Desk
 from tests.repo.stores import ALICE
 
+ONE = [{"id": "t-1", "title": "One"}]
 BY_NAME = {tool.name: tool for tool in TOOLS}
 
 
@@ -49,9 +50,12 @@ async def test_a_plan_is_made_of_titles_and_tasks_and_tells_the_ids(tmp_path: Pa
             "asg_plan",
             name="night",
             description="Drain node-3",
-            tasks=["Look", {"id": "drain", "title": "Drain", "blocked_by": "t-1", "priority": "High", "agent": None}],
+            tasks=[
+                {"id": "look", "title": "Look"},
+                {"id": "drain", "title": "Drain", "blocked_by": "look", "priority": "High", "agent": None},
+            ],
         )
-        assert made["tasks"] == [{"id": "t-1", "title": "Look"}, {"id": "drain", "title": "Drain"}]
+        assert made["tasks"] == [{"id": "look", "title": "Look"}, {"id": "drain", "title": "Drain"}]
         assert made["plan"] == {
             "name": "night",
             "status": "active",
@@ -67,7 +71,7 @@ async def test_a_plan_is_made_of_titles_and_tasks_and_tells_the_ids(tmp_path: Pa
 
 async def test_a_task_goes_from_claim_to_proof(tmp_path: Path) -> None:
     async with connected(tmp_path) as client:
-        await client.call("asg_plan", name="night", tasks='["Look"]')
+        await client.call("asg_plan", name="night", tasks='[{"id":"t-1","title":"Look"}]')
         looked = await client.call("asg_next_task", plan="night", agent="ana")
         assert looked["task"]["status"] == "pending"
         claimed = await client.call("asg_next_task", plan="night", agent="ana", claim=True)
@@ -96,7 +100,7 @@ async def test_a_task_goes_from_claim_to_proof(tmp_path: Path) -> None:
 
 async def test_agent_names_the_assignee_of_assign_and_else_who_acts(tmp_path: Path) -> None:
     async with connected(tmp_path) as client:
-        await client.call("asg_plan", name="p", tasks=["One"])
+        await client.call("asg_plan", name="p", tasks=ONE)
         given = await client.call("asg_update_task", plan="p", task="t-1", action="assign", agent="ana")
         assert given["task"]["agent"] == "ana"
         assert (await Desk(client.repo).head()).agent == "probe"
@@ -108,7 +112,7 @@ async def test_agent_names_the_assignee_of_assign_and_else_who_acts(tmp_path: Pa
 
 async def test_a_repeated_claim_is_answered_as_before(tmp_path: Path) -> None:
     async with connected(tmp_path) as client:
-        await client.call("asg_plan", name="p", tasks=["One", "Two"])
+        await client.call("asg_plan", name="p", tasks=[*ONE, "Two"])
         first = await client.call("asg_next_task", plan="p", claim=True, request_id="r")
         assert await client.call("asg_next_task", plan="p", claim=True, request_id="r") == {**first, "replayed": True}
 
@@ -117,7 +121,7 @@ async def test_a_session_says_the_branch_and_the_agent_and_binds_the_paths(tmp_p
     async with connected(tmp_path) as client:
         await Desk(client.repo).branch("side")
         free = await client.repo.open_session(SessionRequest("worker", branch="side"), ALICE)
-        made = await client.call("asg_plan", name="p", tasks=["One"], session=free.handle)
+        made = await client.call("asg_plan", name="p", tasks=ONE, session=free.handle)
         assert (made["ref"], made["plan"]["created_by"]) == ("side", "worker")
         claimed = await client.call("asg_next_task", plan="p", claim=True, session=free.handle)
         assert claimed["task"]["held_by"] == "worker"
@@ -126,6 +130,10 @@ async def test_a_session_says_the_branch_and_the_agent_and_binds_the_paths(tmp_p
             await client.call("asg_plan", name="p", tasks=["Two"], session=bound.handle)
         with pytest.raises(Forbidden):
             await client.call("asg_update_task", plan="p", task="t-1", action="start", agent="x", session=free.handle)
+        with pytest.raises(Forbidden, match="and agent says 'x'") as refused:
+            await client.call("asg_next_task", plan="p", agent="x", session=free.handle)
+        assert refused.value.hint.startswith("Leave agent out")
+        await client.call("asg_next_task", plan="p", agent="worker", session=free.handle)
         with pytest.raises(HandleNotFound):
             await client.call("asg_next_task", plan="p", session="ses-unknown")
 
@@ -134,7 +142,10 @@ async def test_replies_stay_within_their_size_whatever_was_stored(tmp_path: Path
     async with connected(tmp_path) as client:
         long = "\x01" * limits.TASK_TITLE_BYTES_MAX
         made = await client.call(
-            "asg_plan", name="p", description="\x01" * limits.DESCRIPTION_BYTES_MAX, tasks=[long] * 200
+            "asg_plan",
+            name="p",
+            description="\x01" * limits.DESCRIPTION_BYTES_MAX,
+            tasks=[{"id": "t-1", "title": long}, *[long] * 199],
         )
         assert len(to_json(made)) < limits.REPLY_BYTES_MAX
         assert len(made["tasks"]) + made["omitted"] == 200
@@ -149,6 +160,29 @@ async def test_replies_stay_within_their_size_whatever_was_stored(tmp_path: Path
             proof={"kind": "text", "value": text, "note": text},
         )
         assert (done["task"]["status"], set(done["task"]["left_out"])) == ("done", {"proof"})
+
+
+async def test_a_name_alone_lists_the_tasks_as_they_stand(tmp_path: Path) -> None:
+    async with connected(tmp_path) as client:
+        await client.call("asg_plan", name="p", tasks=[*ONE, {"id": "b", "title": "Two", "blocked_by": ["t-1"]}])
+        head = await client.call("asg_update_task", plan="p", task="t-1", action="start", agent="ana")
+        seen = await client.call("asg_plan", name="p")
+        assert (seen["commit"], seen["plan"]["total"], "omitted" in seen) == (head["commit"], 2, False)
+        first, second = seen["tasks"]
+        assert first == {
+            "id": "t-1",
+            "title": "One",
+            "status": "in_progress",
+            "priority": "medium",
+            "held_by": "ana",
+            "lease_until": head["task"]["lease_until"],
+        }
+        assert (second["status"], second["waits_for"]) == ("pending", ["t-1"])
+        await client.call("asg_plan", name="p", tasks=["\x01" * limits.TASK_TITLE_BYTES_MAX] * 150)
+        full = await client.call("asg_plan", name="p")
+        assert len(to_json(full)) < limits.REPLY_BYTES_MAX
+        assert len(full["tasks"]) + full["omitted"] == 152
+        assert full["tasks"][2]["left_out"]["title"] > limits.TASK_TITLE_BYTES_MAX
 
 
 @pytest.mark.parametrize(

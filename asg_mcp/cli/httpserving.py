@@ -1,0 +1,77 @@
+"""`serve --http`: the same tools for clients that connect over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+from argparse import Namespace
+
+from asg_mcp import config
+from asg_mcp.cli.output import Output
+from asg_mcp.errors import InvalidArgument
+from asg_mcp.repo.repository import Repository
+from asg_mcp.server.http import HttpOptions, address_of, is_loopback, listen, serve_http
+from asg_mcp.server.mcp import ServerOptions
+from asg_mcp.services.tokens import Door, TokenFile
+from asg_mcp.tools.catalogue import CATALOGUE
+
+_DEFAULT = HttpOptions()
+_PORT_MAX = 65_535
+
+
+def add_options(group: argparse._ArgumentGroup) -> None:
+    """The options of `serve` that are about HTTP."""
+    group.add_argument("--http", action="store_true", default=False, help="serve HTTP instead: /mcp, /sse, /api")
+    group.add_argument(
+        "--host", default=_DEFAULT.host, help=f"where to listen (default: {_DEFAULT.host}, this machine alone)"
+    )
+    group.add_argument("--port", type=_port, default=_DEFAULT.port, help=f"0 for any (default: {_DEFAULT.port})")
+    group.add_argument(
+        "--allow-host", metavar="NAME", action="append", default=[], help="a further name that clients call it by"
+    )
+    group.add_argument(
+        "--allow-anonymous",
+        action="store_true",
+        default=False,
+        help="let everybody in who reaches a --host of other machines, while there are no tokens",
+    )
+    group.add_argument(
+        "--protect",
+        metavar="GLOBS",
+        default="main",
+        help="refs between commas that only tokens with the right to merge may change (default: main)",
+    )
+
+
+def http_options(options: Namespace) -> HttpOptions:
+    """Where to listen."""
+    return HttpOptions(options.host, options.port, tuple(options.allow_host))
+
+
+def door(options: Namespace) -> Door:
+    """Who is let in. Raises InvalidArgument where that would be everybody on the network, and nobody said so."""
+    tokens = TokenFile(config.token_file(options.db))
+    found = Door(tokens, tuple(glob.strip() for glob in options.protect.split(",") if glob.strip()))
+    if found.is_open and not is_loopback(options.host) and not options.allow_anonymous:
+        raise InvalidArgument(
+            f"Other machines can reach {options.host}, and there are no tokens: everybody would be let in",
+            hint="Make a token with `asg-mcp token add PRINCIPAL`, or say --allow-anonymous.",
+        )
+    return found
+
+
+async def serve(output: Output, options: Namespace, repository: Repository, server_options: ServerOptions) -> None:
+    """Serve until a signal comes."""
+    asked, who = http_options(options), door(options)
+    with listen(asked) as listening:
+        output.warn(
+            f"Serving MCP at {address_of(listening)}/mcp"
+            + (", without tokens: whoever reaches it may do everything." if who.is_open else ".")
+        )
+        output.flush()
+        await serve_http(CATALOGUE, repository, server_options, who.verify, listening, asked.hosts)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) <= _PORT_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to {_PORT_MAX}")
+    return int(text)
