@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,7 +62,10 @@ def test_what_repeats_itself_does_not_look_random(text: bytes) -> None:
 
 
 def test_a_token_has_to_have_an_algorithm_in_its_header() -> None:
-    assert check.jwt(b"eyJhbGciOiJIUzI1NiJ9.e30.x")
+    header = b"eyJhbGciOiJIUzI1NiJ9"
+    assert check.jwt(header + b"." + urlsafe_b64encode(b'{"sub":"ana"}') + b".x")
+    assert check.jwt(header + b".not-json.x"), "what it says cannot be told"
+    assert not check.jwt(header + b"." + urlsafe_b64encode(b'{"some":"payload"}') + b".x"), "a sample of a manual"
     for text in (b"eyJ1c2VyIjoxfQ.e30.x", b"eyJ.e30.x", b"WzFd.e30.x", b"eyJ\xff.e30.x"):
         assert not check.jwt(text)
 
