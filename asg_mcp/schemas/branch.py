@@ -95,7 +95,7 @@ class Strategy(StrEnum):
 
 
 class _Merge(Params):
-    source: Annotated[str, Field(description="Merge this")]
+    source: Annotated[str, Field(description="Merged")]
     target: Branch = "main"
     strategy: Annotated[Strategy, Field(description="Default auto")] = Strategy.AUTO
     resolutions: Resolutions = []

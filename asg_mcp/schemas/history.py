@@ -269,7 +269,7 @@ class _Revert(Params):
     session: Annotated[str, Field(description="All in it")] = ""
     since: Annotated[str, Field(description="RFC 3339")] = ""
     path: Annotated[str, Field(description="Restore this")] = ""
-    source: Annotated[str, Field(description="Ref to restore from")] = ""
+    source: Annotated[str, Field(description="To restore from")] = ""
     resolutions: Resolutions = []
     preview: Annotated[bool, Field(description="Dry run")] = False
 

@@ -10,7 +10,7 @@ from asg_mcp.core.limits import OPERATIONS_MAX
 from asg_mcp.schemas.base import FROM_TEXT, SUMMED_UP, AnyObject, Params, Ref, Texts, Wire
 from asg_mcp.schemas.entries import ChangeItem, ConflictItem
 from asg_mcp.schemas.history import Resolutions
-from asg_mcp.schemas.intents import Intended, Keyed, Reasons
+from asg_mcp.schemas.intents import Guarded, Intended, Keyed, Reasons
 from asg_mcp.schemas.state import OperationItem, WarningItem
 
 Handle = Annotated[str, Field(description="Handle", min_length=1, validation_alias=AliasChoices("handle", "handle_id"))]
@@ -102,11 +102,7 @@ class _CommitSpec(Params):
     resolutions: Annotated[Resolutions, Field(description="As in asg_merge", json_schema_extra=SUMMED_UP)] = []
 
 
-class _Read(Params):
-    expected_head: Annotated[str, Field(description="As read")] = ""
-
-
-class CommitSpecParams(Keyed, _Read, Reasons, Intended, _CommitSpec):
+class CommitSpecParams(Keyed, Guarded, Reasons, Intended, _CommitSpec):
     """Which one won, and why."""
 
 

@@ -96,7 +96,7 @@ TOOLS = (
     Tool(
         "asg_open_session",
         "accountability",
-        "Give an agent a branch, paths, authority and time, all enforced. Pass the session with each write.",
+        "Give an agent a branch, paths, authority and time, all enforced. Pass session with each write.",
         open_session,
         OpenSessionParams,
         OpenSessionReply,

@@ -136,8 +136,7 @@ TOOLS = (
     Tool(
         "asg_merge",
         "branch",
-        "Merge a ref into a branch, in one commit. Conflicts come back as data, nothing written: call again with "
-        "resolutions.",
+        "Merge a ref into a branch, in one commit. Conflicts come back as data: call again with resolutions.",
         merge,
         MergeParams,
         MergeReply,

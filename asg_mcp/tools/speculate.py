@@ -9,7 +9,6 @@ from asg_mcp.core.paths import format_path
 from asg_mcp.repo import results as r
 from asg_mcp.repo import specresults as sr
 from asg_mcp.repo.repository import PromoteRequest
-from asg_mcp.schemas.intents import Guarded
 from asg_mcp.schemas.speculate import (
     CommitSpecParams,
     CommitSpecReply,
@@ -112,7 +111,7 @@ async def commit_spec(ctx: ToolContext, p: CommitSpecParams) -> CommitSpecReply:
         PromoteRequest(p.handle, p.target, unpack.resolutions(p.resolutions)),
         unpack.intent(p.intent_category, p.intent_description, p, who),
         who.author,
-        unpack.guard(Guarded(expected_head=p.expected_head), p.request_id),
+        unpack.guard(p, p.request_id),
     )
     fields: pack.Fields = {
         "handle": done.handle,
@@ -148,7 +147,7 @@ TOOLS = (
     Tool(
         "asg_spec_modify",
         "speculate",
-        "Try operations in a speculation, all or none. Every tool reads it as the ref spec:HANDLE.",
+        "Try operations in a speculation, all or none; read the result as ref spec:HANDLE.",
         spec_modify,
         SpecModifyParams,
         SpeculationReply,
@@ -157,7 +156,7 @@ TOOLS = (
     Tool(
         "asg_compare",
         "speculate",
-        "Compare speculations with base, branch and each other; the winner's commit will name them.",
+        "Compare speculations with base, branch and each other; the winner's commit names them.",
         compare,
         CompareParams,
         CompareReply,
@@ -175,7 +174,7 @@ TOOLS = (
     Tool(
         "asg_discard",
         "speculate",
-        "Drop a speculation. What was learned stays: asg_query finds it with target speculations.",
+        "Drop a speculation. Its lesson stays: asg_query finds it with target speculations.",
         discard,
         DiscardParams,
         DiscardReply,

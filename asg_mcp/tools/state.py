@@ -124,7 +124,7 @@ TOOLS = (
     Tool(
         "asg_get",
         "state",
-        "Read a value or subtree at any ref, and who last changed it; omitted names what did not fit. "
+        "Read a value or subtree at any ref, and who last changed it; omitted names the rest. "
         "To find paths use asg_search.",
         get,
         GetParams,

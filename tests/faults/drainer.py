@@ -2,8 +2,9 @@
 
     python -m tests.faults.drainer FILE PLAN NAME WORKERS
 
-One line a task on standard output, as JSON: the worker and the task's id. A worker completes what it started, takes the
-next, and ends when none is ready.
+It says when it has the store open, and begins when its input ends, so that all begin together. One line a task on
+standard output, as JSON: the worker and the task's id. A worker completes what it started, takes the next, and ends
+when none is ready.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from asg_mcp.services.identity import Acting
 from asg_mcp.services.nexttask import NextTask, next_task
 from asg_mcp.services.tasks import Action, Proof, ProofKind, Update, update_task
 
+READY = b"ready\n"
 PROVEN = Proof(ProofKind.TEXT, "drained")
 
 
 async def drain(path: Path, plan: str, name: str, workers: int) -> None:
     """Work until nothing is ready."""
     async with open_repository(path) as repo:
+        assert os.write(sys.stdout.fileno(), READY) == len(READY)
+        await asyncio.to_thread(sys.stdin.read)
         # All workers of a process have one name: it must not be what keeps them apart.
         await asyncio.gather(*(_work(repo, plan, Acting(Author("tester", name)), number) for number in range(workers)))
 

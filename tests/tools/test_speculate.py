@@ -276,4 +276,4 @@ def test_the_tools_stay_within_their_part_of_the_list() -> None:
         told = {"name": name, "description": tool.description, "inputSchema": json_schema(tool.params, brief=True)}
         return len(to_json(told))
 
-    assert sum(map(size, BY_NAME)) <= 2_700
+    assert sum(map(size, BY_NAME)) <= 2_800
