@@ -18,7 +18,8 @@
     │   ├── HandleNotFound       no such session or speculation
     │   ├── PlanNotFound         no plan of that name on this branch
     │   ├── TaskNotFound         no such task in the plan
-    │   └── Withheld             the value was erased; its id and its history remain
+    │   ├── Withheld             the value was erased; its id and its history remain
+    │   └── Pruned               what a commit held was taken away by gc; its header remains
     ├── AmbiguousPrefix          several commits share the prefix
     ├── WrongType                the path runs through a scalar, or the operation needs a list
     ├── Conflict                 somebody else changed what the caller is changing
@@ -155,6 +156,11 @@ class TaskNotFound(NotFound):
 class Withheld(NotFound):
     code = "withheld"
     default_hint = "Set the path again if it is still needed; what was erased cannot be had back."
+
+
+class Pruned(NotFound):
+    code = "pruned"
+    default_hint = "Its header, its place in the log and every proof remain; what it held was taken away by gc."
 
 
 class AmbiguousPrefix(AsgError):

@@ -43,6 +43,12 @@ class EventKind(StrEnum):
     EPOCH_SIGNED = "epoch_signed"
     RESTORED = "restored"
     SPECULATION_BROUGHT = "speculation_brought"
+    DENIED = "denied"
+    REDACTED = "redacted"
+    COLLECTED = "collected"
+    KEY_ROTATED = "key_rotated"
+    IMPORTED = "imported"
+    CLASS_MADE = "class_made"
 
 
 @dataclass(frozen=True, slots=True)

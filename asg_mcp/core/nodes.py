@@ -170,8 +170,8 @@ class NodeSource(Protocol):
 class Hasher:
     """The rules of one store: its class key makes value ids, its salt makes levels."""
 
-    def __init__(self, class_key: bytes, level_salt: bytes) -> None:
-        self.value_ids = ValueIdMaker(class_key)
+    def __init__(self, class_key: bytes, level_salt: bytes, pins: bytes = b"") -> None:
+        self.value_ids = ValueIdMaker(class_key, pins)
         self._level_salt = level_salt
 
     def value_id(self, entry: Entry) -> ValueId | None:

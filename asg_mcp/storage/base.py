@@ -201,6 +201,14 @@ class Reader(NodeSource, Protocol):
         """The interned text of this number."""
         ...
 
+    def node_rows(self, after: int, limit: int) -> list[tuple[int, list[Any]]]:
+        """Rows of tree nodes above `after` with what they hold (see `core.noderows`), lowest first."""
+        ...
+
+    def blob_rows(self, after: int, limit: int) -> list[int]:
+        """Rows of large values above `after`, lowest first."""
+        ...
+
 
 class Writer(Reader, Protocol):
     """The transaction in the making."""
@@ -253,6 +261,50 @@ class Writer(Reader, Protocol):
         ...
 
 
+class Rewriter(Writer, Protocol):
+    """The one transaction that may change or take away what is stored. Garbage collection and redaction alone use it.
+
+    Ids, numbers and leaves of the log stay as they are. What is rewritten can be read in the next transaction.
+    """
+
+    def put_node_parts(self, row: int, parts: list[Any]) -> None:
+        """Store other parts for a tree node that is there."""
+        ...
+
+    def drop_nodes(self, rows: Iterable[int]) -> None:
+        """Take tree nodes away. Their numbers are never used again."""
+        ...
+
+    def drop_blobs(self, rows: Iterable[int]) -> None:
+        """Take large values away. Their numbers are never used again."""
+        ...
+
+    def replace_commit(
+        self, row: CommitRow, terms: tuple[Iterable[Term], Iterable[Term]], text: tuple[str, str]
+    ) -> None:
+        """Store other parts and another root row for a commit that is there.
+
+        `terms` and `text` are what it was indexed under and what it is to be indexed under: (before, after). The text
+        before must be exactly what `put_commit` was told.
+        """
+        ...
+
+    def replace_event(self, index: int, data: list[Any]) -> None:
+        """Store other data for an event that has data; its leaf stays."""
+        ...
+
+    def replace_reply(self, key: bytes, reply: StoredReply) -> None:
+        """Store another remembered answer under a key that `replies` gave."""
+        ...
+
+    def replace_class_key(self, key: bytes, pins: bytes) -> None:
+        """Make value ids under another class key from now on; `pins` are those of values that keep their ids.
+
+        See `core.commitments`. The old key is gone from the file once it is shrunk.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """What `doctor` and the start-up check tell about a store."""
@@ -286,6 +338,22 @@ class Store(Protocol):
         Transactions that wait at the same time share one durable commit. Raises
         what `work` raises, StoreBusy, StoreFull, UnknownOutcome; in each case but
         the last nothing was written.
+        """
+        ...
+
+    async def rewrite(self, work: Callable[[Rewriter], T]) -> T:
+        """Run `work` in a durable transaction of its own that may change stored rows, and raise the generation.
+
+        So every process that has the store open drops its caches. Raises what `write` raises, and StorageError from a
+        backend that has no rows to take away.
+        """
+        ...
+
+    async def shrink(self) -> tuple[int, int]:
+        """Give the room of what was taken away back to the disk: sizes in bytes, before and after.
+
+        When it returns, no byte of a row that was changed or taken away is in any file of the store. Raises StoreBusy
+        when others read for too long, and StoreFull.
         """
         ...
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from asg_mcp.core.nodes import Hasher
 from asg_mcp.errors import StorageError, StoreBusy, StoreIncompatible
-from asg_mcp.storage.base import Health, Reader, Writer
+from asg_mcp.storage.base import Health, Reader, Rewriter, Writer
 from asg_mcp.storage.connection import connect_copy, connect_reader, connect_still, translated
 from asg_mcp.storage.lock import WriteLock, make_file
 from asg_mcp.storage.rows import Sealer
@@ -112,7 +112,7 @@ class StillStore:
         self._connection = connect_still(path)
         try:
             meta = dict(self._connection.execute("SELECT name, value FROM meta"))
-            self.hasher = Hasher(meta["class_key"], meta["level_salt"])
+            self.hasher = Hasher(meta["class_key"], meta["level_salt"], meta.get("class_pins", b""))
         except (sqlite3.Error, LookupError) as error:
             self._connection.close()
             raise StoreIncompatible(f"{path} is no whole store: {error}", hint="Give another backup.") from error
@@ -128,6 +128,15 @@ class StillStore:
     async def write(self, work: Callable[[Writer], T]) -> T:
         """See Store. Always raises StorageError."""
         raise StorageError(f"{self._path} is a copy, and is not written to", hint="Restore it to another file.")
+
+    async def rewrite(self, work: Callable[[Rewriter], T]) -> T:
+        """See Store. Always raises StorageError."""
+        raise StorageError(f"{self._path} is a copy, and is not written to", hint="Restore it to another file.")
+
+    async def shrink(self) -> tuple[int, int]:
+        """See Store. A copy stays as it is."""
+        size = self._path.stat().st_size
+        return size, size
 
     def on_forget(self, forget: Callable[[], None]) -> None:
         """See Store. Nothing is ever forgotten."""

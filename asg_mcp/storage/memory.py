@@ -29,6 +29,7 @@ from asg_mcp.storage.base import (
     RecordKind,
     Ref,
     RefKind,
+    Rewriter,
     StoredReply,
     Term,
     TermKind,
@@ -258,6 +259,17 @@ class MemoryStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StorageError("The store is closed", hint="Open it again.")
+
+    async def rewrite(self, work: Callable[[Rewriter], T]) -> T:
+        """See Store. Always raises StorageError: what is in memory alone goes with the process."""
+        raise StorageError(
+            "A store in memory is never rewritten",
+            hint="Close it: nothing of it stays. Use a file to redact or collect.",
+        )
+
+    async def shrink(self) -> tuple[int, int]:
+        """See Store. There is no file to make smaller."""
+        return 0, 0
 
     def on_forget(self, forget: Callable[[], None]) -> None:
         """See Store. What was read stays so here: only work that has not raised is put into the tables."""

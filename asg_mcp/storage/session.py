@@ -246,6 +246,18 @@ class SqliteReader:
             text = self._caches.names[number] = str(found[0])
         return text
 
+    def node_rows(self, after: int, limit: int) -> list[tuple[int, list[Any]]]:
+        """See Reader."""
+        found = self._db.execute("SELECT id, data FROM nodes WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return [
+            (row, unpack(self._sealer.open(data, b"node%d" % row, f"node {row}"), f"node {row}")) for row, data in found
+        ]
+
+    def blob_rows(self, after: int, limit: int) -> list[int]:
+        """See Reader."""
+        found = self._db.execute("SELECT id FROM blobs WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return [row for (row,) in found]
+
 
 class SqliteWriter(SqliteReader):
     """A `Writer`: stages what one transaction writes, and writes it when the work has not raised."""

@@ -32,7 +32,7 @@ from asg_mcp.core.commitments import CLASS_KEY_BYTES
 from asg_mcp.core.limits import BATCH_TRANSACTIONS_MAX, LOCK_WAIT_SECONDS_MAX, WRITE_QUEUE_MAX
 from asg_mcp.core.nodes import Hasher
 from asg_mcp.errors import AsgError, StorageError, StoreBusy, StoreIncompatible, UnknownOutcome
-from asg_mcp.storage.base import Health, Writer
+from asg_mcp.storage.base import Health, Rewriter, Writer
 from asg_mcp.storage.connection import (
     SETTINGS,
     SQLITE_MIN,
@@ -42,7 +42,9 @@ from asg_mcp.storage.connection import (
     translated,
     wrong_settings,
 )
+from asg_mcp.storage.jobs import Job
 from asg_mcp.storage.lock import WriteLock, absolute, make_file
+from asg_mcp.storage.rewriting import SqliteRewriter, vacuum
 from asg_mcp.storage.rows import Sealer
 from asg_mcp.storage.schema import counter_faults, migrate, schema_faults
 from asg_mcp.storage.session import Caches, Counters, SqliteReader, SqliteWriter
@@ -50,41 +52,6 @@ from asg_mcp.storage.thread import WriterThread
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-
-class _Job:
-    """One waiting transaction. Whoever moves it out of `waiting` first decides what becomes of it."""
-
-    __slots__ = ("_lock", "decided", "error", "future", "result", "state", "work")
-
-    def __init__(self, work: Callable[[Writer], Any], loop: asyncio.AbstractEventLoop) -> None:
-        self.work = work
-        self.future: asyncio.Future[Any] = loop.create_future()
-        self.state = "waiting"
-        self.decided = False
-        """Whether the result or the error is what became of it."""
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self._lock = Lock()
-
-    def claim(self, state: str) -> bool:
-        """Leave `waiting` for this state; False when somebody else was first."""
-        with self._lock:
-            if self.state != "waiting":
-                return False
-            self.state = state
-            return True
-
-    def answer(self) -> None:
-        """Tell the caller, on the event loop. A caller that has gone is told nothing."""
-        if self.future.done() or self.state == "abandoned":
-            return
-        if self.error is None and self.decided:
-            self.future.set_result(self.result)
-            return
-        # Without a decision nothing may be acknowledged, whatever stopped the writer.
-        self.future.set_exception(self.error or UnknownOutcome("The writer was stopped while the write was under way"))
-        self.future.exception()  # a cancelled caller does not fetch it
 
 
 class SqliteStore:
@@ -100,7 +67,8 @@ class SqliteStore:
         self._sealer = Sealer()
         self._readers: list[tuple[sqlite3.Connection, Sealer]] = []
         self._readers_lock = Lock()
-        self._queue: deque[_Job] = deque()
+        self._generation_lock = Lock()
+        self._queue: deque[Job] = deque()
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
         self._ill = False
@@ -116,8 +84,9 @@ class SqliteStore:
         """Call `tell` on the event loop after each batch of transactions, once their callers are answered."""
         self._told.append(tell)
 
-    def _forget(self) -> None:
-        self._caches.clear()
+    def _forget(self, generation: int | None = None) -> None:
+        # New caches, and not empty ones: a view of an earlier moment may still be read, and fills those it began with.
+        self._caches = Caches(generation=self._caches.generation if generation is None else generation)
         for forget in self._forgetters:
             forget()
 
@@ -134,8 +103,8 @@ class SqliteStore:
         try:
             connection.execute("BEGIN")
             try:
-                self._check_generation(connection)
-                yield SqliteReader(connection, Caches() if stored else self._caches, sealer)
+                caches = self._caches_of(connection)
+                yield SqliteReader(connection, Caches() if stored else caches, sealer)
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
@@ -153,36 +122,63 @@ class SqliteStore:
                 return
         connection.close()
 
-    def _check_generation(self, connection: sqlite3.Connection) -> None:
-        """Drop the caches when rows were taken away by garbage collection, redaction or re-chunking."""
+    def _caches_of(self, connection: sqlite3.Connection) -> Caches:
+        """The caches for what this connection sees: new ones when rows were changed or taken away since the last time.
+
+        That is what garbage collection and redaction do, here or in another process; class keys may be others too.
+        """
         generation = int(connection.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()[0])
-        if generation != self._caches.generation:
-            self._forget()
-            self._caches.generation = generation
+        with self._generation_lock:
+            if generation > self._caches.generation:
+                meta = dict(connection.execute("SELECT name, value FROM meta WHERE name LIKE 'class%'"))
+                self.hasher.value_ids.rekey(meta["class_key"], meta.get("class_pins", b""))
+                self._forget(generation)
+            return self._caches if generation == self._caches.generation else Caches(generation=generation)
 
     # --- writing --------------------------------------------------------------
 
     async def write(self, work: Callable[[Writer], T]) -> T:
         """See Store."""
+        result: T = await self._queued(Job(work, asyncio.get_running_loop()))
+        return result
+
+    async def rewrite(self, work: Callable[[Rewriter], T]) -> T:
+        """See Store."""
+        result: T = await self._queued(Job(work, asyncio.get_running_loop(), alone=True))
+        return result
+
+    async def shrink(self) -> tuple[int, int]:
+        """See Store."""
+        if self._closed:
+            raise StorageError("The store is closed", hint="Open it again.")
+        return await self._thread.run(self._shrink)
+
+    def _shrink(self, db: sqlite3.Connection) -> tuple[int, int]:
+        before = self.path.stat().st_size
+        with self._lock:
+            try:
+                vacuum(db)
+            except sqlite3.Error as error:
+                raise translated(error) from error
+        return before, self.path.stat().st_size
+
+    async def _queued(self, job: Job) -> Any:
         if self._closed:
             raise StorageError("The store is closed", hint="Open it again.")
         if len(self._queue) >= WRITE_QUEUE_MAX:
             raise StoreBusy(f"{WRITE_QUEUE_MAX} writes are waiting already")
-        job = _Job(work, asyncio.get_running_loop())
         self._queue.append(job)
         if self._draining is None or self._draining.done():
             self._draining = asyncio.create_task(self._drain())
         try:
             async with asyncio.timeout(LOCK_WAIT_SECONDS_MAX):
-                result: T = await asyncio.shield(job.future)
-                return result
+                return await asyncio.shield(job.future)
         except TimeoutError:
             if job.claim("abandoned"):
                 raise StoreBusy(
                     f"The write did not get its turn within {LOCK_WAIT_SECONDS_MAX:.0f} s (lock file {self._lock.path})"
                 ) from None
-            result = await job.future
-            return result
+            return await job.future
         except asyncio.CancelledError:
             job.claim("abandoned")
             raise
@@ -190,7 +186,9 @@ class SqliteStore:
     async def _drain(self) -> None:
         """Hand what waits to the writer's thread, batch by batch, until nothing waits."""
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_TRANSACTIONS_MAX))]
+            batch = [self._queue.popleft()]
+            while self._queue and not (batch[0].alone or self._queue[0].alone) and len(batch) < BATCH_TRANSACTIONS_MAX:
+                batch.append(self._queue.popleft())
             try:
                 await self._thread.run(partial(self._run_batch, batch))
             except (AsgError, sqlite3.Error) as error:
@@ -205,7 +203,7 @@ class SqliteStore:
 
     # --- on the writer's thread -------------------------------------------------
 
-    def _run_batch(self, batch: list[_Job], db: sqlite3.Connection) -> None:
+    def _run_batch(self, batch: list[Job], db: sqlite3.Connection) -> None:
         """One durable commit for the batch; one each when that fails as a whole."""
         with self._lock:
             if self._ill:
@@ -217,7 +215,7 @@ class SqliteStore:
             for job in jobs:
                 self._attempt(self._thread.connection, [job])
 
-    def _attempt(self, db: sqlite3.Connection, jobs: list[_Job]) -> bool:
+    def _attempt(self, db: sqlite3.Connection, jobs: list[Job]) -> bool:
         """Whether each job is decided: durable, refused by its own work, or of an outcome that recovery told.
 
         False leaves nothing written, and each job's error says why.
@@ -225,10 +223,10 @@ class SqliteStore:
         token = secrets.token_bytes(16)
         try:
             db.execute("BEGIN IMMEDIATE")
-            self._check_generation(db)
+            caches = self._caches_of(db)
             counters = Counters(db)
             for job in jobs:
-                self._stage(db, job, counters)
+                self._stage(db, job, caches, counters)
             counters.flush()
             db.execute("UPDATE meta SET value = ? WHERE name = 'batch'", (token,))
         except Exception as error:  # it belongs to one of the jobs: alone, each of them finds its own
@@ -248,8 +246,8 @@ class SqliteStore:
             job.decided = True
         return True
 
-    def _stage(self, db: sqlite3.Connection, job: _Job, counters: Counters) -> None:
-        writer = SqliteWriter(db, self._caches, self._sealer, counters)
+    def _stage(self, db: sqlite3.Connection, job: Job, caches: Caches, counters: Counters) -> None:
+        writer = (SqliteRewriter if job.alone else SqliteWriter)(db, caches, self._sealer, counters)
         job.error, job.decided = None, False
         try:
             job.result = job.work(writer)
@@ -266,7 +264,7 @@ class SqliteStore:
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
 
-    def _recover(self, jobs: list[_Job], token: bytes, error: sqlite3.Error) -> None:
+    def _recover(self, jobs: list[Job], token: bytes, error: sqlite3.Error) -> None:
         """After an error at COMMIT: open anew, and let the file say whether the batch is in it.
 
         The write lock is still held, so the last batch in the file is this one or the one before it.
@@ -373,7 +371,8 @@ async def open_store(path: Path) -> SqliteStore:
     except BaseException:
         lock.close()
         raise
-    return SqliteStore(path, thread, lock, Hasher(meta["class_key"], meta["level_salt"]), meta["store_id"].hex())
+    hasher = Hasher(meta["class_key"], meta["level_salt"], meta.get("class_pins", b""))
+    return SqliteStore(path, thread, lock, hasher, meta["store_id"].hex())
 
 
 def _meta(connection: sqlite3.Connection) -> dict[str, bytes]:

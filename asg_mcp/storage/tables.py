@@ -254,6 +254,15 @@ class MemoryReader:
             raise StoreCorrupt(f"name {number} is missing", kind="name", row=number)
         return text
 
+    def node_rows(self, after: int, limit: int) -> list[tuple[int, list[Any]]]:
+        """See Reader."""
+        rows = sorted(row for row in list(self._tables.nodes) if row > after)[:limit]
+        return [(row, _stored(self._tables.nodes, row, "node")) for row in rows]
+
+    def blob_rows(self, after: int, limit: int) -> list[int]:
+        """See Reader."""
+        return sorted(row for row in list(self._tables.blobs) if row > after)[:limit]
+
 
 def _stored(rows: Mapping[int, bytes], row: int, what: str) -> list[Any]:
     payload = rows.get(row)
