@@ -1,4 +1,4 @@
-"""The commands that check: verify goes through the whole history, doctor looks around it."""
+"""`doctor` looks at everything around the store; progress of what takes long."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from asg_mcp import __version__, config
 from asg_mcp.app import has_store, open_repository
-from asg_mcp.cli.kept import keeping_checks, mark_problem
+from asg_mcp.cli.classes import class_checks
+from asg_mcp.cli.kept import keeping_checks
+from asg_mcp.cli.keys import key_checks
 from asg_mcp.cli.output import BAD, GOOD, WARN, Output
-from asg_mcp.errors import AsgError, StoreCorrupt
+from asg_mcp.errors import AsgError
 from asg_mcp.repo.branches import DEFAULT_BRANCH
 from asg_mcp.repo.repository import Repository
-from asg_mcp.repo.verify import Problem
 from asg_mcp.server.selftest import Launch, connected
 from asg_mcp.services.migrate import notice
 
@@ -64,37 +65,6 @@ class ProgressBar:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-
-
-async def verify(output: Output, options: Namespace) -> int:
-    """Replay and re-hash everything. 0 when all is as it was written, 1 when something is not."""
-    path = config.store_place(options.db).path
-    try:
-        with ProgressBar(output) as progress:
-            # Without its mark: what an older copy of the store holds is to be told too.
-            async with open_repository(path, create=False, marked=False) as repository:
-                report = await repository.verify(progress)
-                fault = await mark_problem(repository, path)
-        if fault:
-            report.problems += (
-                Problem("mark", str(path), f"This is an older copy of the store, or was changed: {fault}"),
-            )
-    except StoreCorrupt as error:  # damage that keeps the store from being opened is damage too
-        output.error(error)
-        return 1
-    if output.as_json:
-        output.document({"ok": report.ok, "store": str(path), **asdict(report)})
-        return 0 if report.ok else 1
-    counts = ", ".join(f"{count} {what if count != 1 else what[:-1]}" for what, count in report.counts.items())
-    if report.ok:
-        output.line(("Verified", GOOD), f": {path} holds what was written ({counts}).")
-        return 0
-    output.line(("Damaged", BAD), f": {path}")
-    for problem in report.problems:
-        output.hanging(2, (f"{problem.kind} {problem.what}", BAD), f": {problem.message}")
-    output.line(f"Checked until then: {counts}.")
-    output.line("Restore a backup, or read what is still whole with get and log.")
-    return 1
 
 
 # --- doctor ---------------------------------------------------------------------
@@ -176,6 +146,8 @@ async def _store(path: Path) -> list[Check]:
                 *await _health(repository),
                 await _read(repository),
                 *await _migrations(repository),
+                *(Check(*told) for told in await key_checks(repository, path)),
+                *(Check(*told) for told in await class_checks(repository, path)),
                 *(Check(*told) for told in await keeping_checks(repository, path)),
             ]
     except AsgError as error:

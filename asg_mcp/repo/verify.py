@@ -7,329 +7,332 @@ that is right in itself, an earlier copy of it for instance.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from random import Random
+from threading import Event
 
-from asg_mcp.core.adopt import adopt
-from asg_mcp.core.commits import RecordedOperation
-from asg_mcp.core.edits import apply_entries
-from asg_mcp.core.events import EventKind
-from asg_mcp.core.ids import Id
-from asg_mcp.core.nodes import SCALAR, Blob, Branch, Entry, Hasher, Leaf, Link
+import anyio
+import anyio.to_thread
+
 from asg_mcp.core.notes import Signer
-from asg_mcp.core.paths import parse_path
-from asg_mcp.core.state import State
-from asg_mcp.errors import AsgError, StorageError
-from asg_mcp.repo.ledger import EVENT_KINDS, RECORDED_IN, event_body, event_of, projected
-from asg_mcp.repo.logtree import TileReplay, tile_fault
-from asg_mcp.repo.records import header_of, info_of, operations_of, root_of, terms_for
-from asg_mcp.repo.resolve import state_at
-from asg_mcp.repo.results import CommitInfo
-from asg_mcp.repo.sealing import epoch_fault
-from asg_mcp.repo.words import indexed, words_of
-from asg_mcp.storage.base import CommitRow, EventRow, Reader, Record, RecordKind, Ref, Store, TermKind
+from asg_mcp.errors import AsgError, InvalidInput, NotFound, StoreBusy, StoreCorrupt
+from asg_mcp.repo.keyring import Keyring
+from asg_mcp.repo.logtree import check_tiles
+from asg_mcp.repo.marking import Mark, mark_of
+from asg_mcp.repo.verifying import Check, Problem, Reached, Sampled, VerifyReport, Wrong, named
+from asg_mcp.repo.verifying_commits import check_commit
+from asg_mcp.repo.verifying_log import LogCheck, check_event, check_replies, classes_fault, refs_after
+from asg_mcp.repo.verifying_rows import orphans_told
+from asg_mcp.repo.verifying_scope import Journal, Kept, Scope, Start, check_node, chosen, kept_fault, start_of
+from asg_mcp.storage.base import Reader, Store
+
+__all__ = ["Journal", "Problem", "Progress", "Scope", "Stopped", "VerifyReport", "verify"]
 
 Progress = Callable[[str, int, int], None]
 """(what is being checked, how many are done, how many there are)"""
 
 CHUNK_ROWS = 500
 """Rows checked in one read transaction: a longer one would keep the WAL from being checkpointed."""
-WORDS_CHECKED = 8
-"""Words of each commit, the longest ones, that the text index must find it by."""
+KEEP_SECONDS = 1.0
+"""Between two writings of the journal: what a run that is killed has to do again."""
+_WHOLE = Scope()
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """The first thing that is not as it should be."""
-
-    kind: str
-    """database, commit, node, value, index, event, ref, record, epoch or reply; the code where reading failed"""
-    what: str
-    message: str
+class Stopped(Exception):
+    """A run was asked to stop. What it had done is in its journal."""
 
 
-@dataclass(slots=True)
-class VerifyReport:
-    """What was checked. `problems` is empty when all of it is as it was written; the check stops at the first."""
-
-    counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("commits", "operations", "nodes", "values", "events", "refs"), 0)
-    )
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything is as it was written."""
-        return not self.problems
-
-
-@contextmanager
-def _named(kind: str, what: str) -> Iterator[None]:
-    """Lay whatever else goes wrong in the block at the door of the object that is being checked."""
-    try:
-        yield
-    except (StorageError, _Wrong):
-        raise
-    except (AsgError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise _Wrong(kind, what, f"What is stored of {what} makes no sense: {error}") from error
-
-
-class _Wrong(Exception):
-    def __init__(self, kind: str, what: str, message: str) -> None:
-        super().__init__(message)
-        self.problem = Problem(kind, what, message)
-
-
-def verify(store: Store, progress: Progress, signer: Signer | None = None) -> VerifyReport:
-    """Check a whole store as it is when the call begins; stops at the first problem.
+def verify(
+    store: Store,
+    progress: Progress,
+    signer: Signer | None = None,
+    scope: Scope = _WHOLE,
+    journal: Journal | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> VerifyReport:
+    """Check a store as it is when the call begins: all of it, or what the scope says. Stops at the first problem.
 
     Each commit is replayed on its parent's stored state, and gives the stored
     nodes, entry by entry with their origins; every node, value, operation list and
     body is hashed again; ids, index rows, events and refs must agree with them,
     and the events with the commits, one each. Every remembered reply is opened.
+    What was erased or collected must be named by a receipt.
     Commits made meanwhile are not checked, but their events are: the refs are
     compared with the log as both are at the end. With a signer, the seals of epochs
     are checked too, their signatures included.
+
+    With a journal a whole run that is stopped can be gone on with. Raises Stopped when `stop` says so, and
+    InvalidArgument and NotFound for a scope that names what is not there.
     """
-    checker = _Checker(store, signer)
+    check = Check(store, signer)
     try:
         for fault in store.integrity():
-            raise _Wrong("database", "file", fault)
-        checker.run(progress)
-    except _Wrong as wrong:
-        checker.report.problems = (wrong.problem,)
+            raise Wrong("database", "file", fault)
+        _Run(check, progress, scope, journal, stop).all()
+    except Wrong as wrong:
+        check.report.problems = (wrong.problem,)
+    except StoreBusy:
+        raise  # what others did meanwhile is no damage
+    except (InvalidInput, NotFound) as error:
+        if scope.since:
+            raise
+        check.report.problems = (_problem(error),)
     except AsgError as error:
-        named = [str(error.details[name]) for name in ("kind", "row") if name in error.details]
-        what = str(error.details.get("what") or " ".join(named) or "store")
-        checker.report.problems = (Problem(error.code, what, error.message),)
-    return checker.report
+        check.report.problems = (_problem(error),)
+    for name in sorted(check.keyless):
+        check.report.notices += (f"The values of the class {name} were not checked: its key is not here",)
+    return check.report
+
+
+async def verify_apart(
+    store: Store, progress: Progress, signer: Signer | None, scope: Scope, journal: Journal | None
+) -> VerifyReport:
+    """The same on a thread. Whoever cancels it has it stop at the next commit, and waits until it has."""
+    stop = Event()
+
+    def work() -> VerifyReport | None:
+        with contextlib.suppress(Stopped):
+            return verify(store, progress, signer, scope, journal, stop.is_set)
+        return None
+
+    running = asyncio.ensure_future(anyio.to_thread.run_sync(work))
+    try:
+        report = await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop.set()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([running])
+        raise
+    assert report is not None, "BUG: it was not asked to stop"
+    return report
+
+
+def _problem(error: AsgError) -> Problem:
+    told = [str(error.details[name]) for name in ("kind", "row") if name in error.details]
+    return Problem(error.code, str(error.details.get("what") or " ".join(told) or "store"), error.message)
+
+
+@contextlib.contextmanager
+def _sensible(what: str) -> Iterator[None]:
+    """Lay what cannot be read at the door of what is stored, and let pass what is said of the scope."""
+    try:
+        yield
+    except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+        raise Wrong("event", what, f"What is stored of {what} makes no sense: {error}") from error
 
 
 @dataclass(slots=True)
-class _Checker:
-    store: Store
-    signer: Signer | None
-    report: VerifyReport = field(default_factory=VerifyReport)
-    refs: dict[str, Ref] = field(default_factory=dict)
-    records: dict[tuple[RecordKind, str], Record] = field(default_factory=dict)
-    values: dict[int, Id] = field(default_factory=dict)
-    """The ids that the values hash to, by their rows."""
-    tiles: TileReplay = field(default_factory=TileReplay)
-    recorded: int = 0
-    """The highest number of a commit that an event brought."""
+class _Run:
+    """One pass over a store, in chunks of one read transaction each."""
 
-    def run(self, progress: Progress) -> None:
-        with self.store.reading(stored=True) as reader:
+    check: Check
+    progress: Progress
+    scope: Scope
+    journal: Journal | None
+    stop: Callable[[], bool]
+    generation: int = 0
+    kept: Kept | None = None
+    """How far the run had come at the end of the last chunk of commits."""
+    kept_at: float = float("-inf")
+    """When that was last given to the journal, on the process's clock."""
+    began: Mark | None = field(default=None)
+    """How far the log was when the run began; None where nothing is kept of it."""
+
+    def all(self) -> None:
+        with self.check.store.reading(stored=True) as reader:
             last = reader.last_seq()
-        for start in range(1, last + 1, CHUNK_ROWS):
-            with self.store.reading(stored=True) as reader:
+            if self.journal is not None and reader.events_count():
+                with contextlib.suppress(StoreCorrupt):  # of a damaged log nothing is kept
+                    self.began = mark_of(reader)
+            with _sensible("the log"):
+                start = start_of(reader, self.scope.since)
+            self._begin(reader)
+        self.check.report.trusted = start.told
+        if self.scope.percent:
+            self._sample(last)
+            return
+        done = start.commits or self._resumed()
+        try:
+            self._commits(done + 1, last)
+            self._log(start)
+            self._classes()
+        except (Wrong, AsgError):
+            self._forget()
+            raise
+        self._rows(None if self.scope.since else last)
+        self._forget()
+
+    def _begin(self, reader: Reader) -> None:
+        self.generation = reader.generation()
+        with named("event", "the receipts"):
+            self.check.begin(reader)
+
+    def _rewritten(self, reader: Reader) -> bool:
+        """Whether something was erased meanwhile; then what is known of rows and bodies is learnt anew.
+
+        Of what was collected there are receipts more, and nothing else changed: so a run ends beside a writer that
+        collects all the time.
+        """
+        if reader.generation() == self.generation:
+            return False
+        self.generation = reader.generation()
+        with named("event", "the receipts"):
+            if not self.check.go_on(reader):
+                return False
+            self.check.begin(reader)
+        return True
+
+    # --- all, and what came after something ---
+
+    def _commits(self, first: int, last: int) -> None:
+        for start in range(first, last + 1, CHUNK_ROWS):
+            with self.check.store.reading(stored=True) as reader:
+                self._rewritten(reader)
                 for seq in range(start, min(start + CHUNK_ROWS, last + 1)):
-                    commit = _Commit(self, reader, reader.commit(seq))
-                    with _named("commit", commit.name):
-                        commit.check()
-                    self.report.counts["commits"] += 1
-            progress("commits", self.report.counts["commits"], last)
+                    self._check_stop()
+                    row = reader.commit(seq)
+                    with named("commit", f"commit {row.id.short}"):
+                        check_commit(self.check, reader, row)
+            done = min(start + CHUNK_ROWS - 1, last)
+            self._keep(done)
+            self.progress("commits", done, last)
+
+    def _log(self, start: Start) -> None:
+        log: LogCheck | None = None
         whole = False
         while not whole:
-            with self.store.reading(stored=True) as reader:
-                done, events = self.report.counts["events"], reader.events_count()
-                for index in range(done, min(done + CHUNK_ROWS, events)):
-                    with _named("event", f"event {index}"):
-                        self._event(reader, index)
-                    self.report.counts["events"] += 1
-                whole = self.report.counts["events"] >= events
+            self._check_stop()
+            with self.check.store.reading(stored=True) as reader:
+                events = reader.events_count()
+                if self._rewritten(reader) or log is None:  # records are made from bodies, which may be others now
+                    log = self._log_from(reader, start)
+                for index in range(log.done, min(log.done + CHUNK_ROWS, events)):
+                    with named("event", f"event {index}"):
+                        log.advance(reader, index)
+                whole = log.done >= events
                 if whole:  # in this very transaction: an event more, and the refs would be others
-                    self._refs(reader)
-                    self._records(reader)
-            progress("events", self.report.counts["events"], events)
-        self._replies()
+                    log.compare(reader)
+            self.progress("events", log.done, events)
 
-    def _event(self, reader: Reader, index: int) -> None:
-        row = reader.event(index)
-        if row is None:
-            raise _Wrong("event", f"event {index}", f"Event {index} is missing")
-        if event_of(reader, row).leaf_hash() != row.leaf:
-            raise _Wrong("event", f"event {index}", f"The leaf hash of event {index} is not that of its header")
-        for tile in self.tiles.add(row.leaf):
-            fault = tile_fault(reader, tile)
-            if fault:
-                raise _Wrong("event", f"event {index}", fault)
-        self._projected(reader, row)
-        if not row.ref:
-            return
-        if reader.find((TermKind.REF, row.ref), index + 1, 1) != [index]:
-            raise _Wrong("index", f"event {index}", f"Event {index} is not in the index under {row.ref}")
-        self._brought(reader, row)
-        before = self.refs.get(row.ref)
-        if (None if before is None else before.seq) != row.old:
-            raise _Wrong("event", f"event {index}", f"Event {index} does not begin where {row.ref} was")
-        if row.new is None:
-            self.refs.pop(row.ref, None)
-        else:
-            self.refs[row.ref] = Ref(row.ref, row.ref_kind, row.new)
+    def _log_from(self, reader: Reader, start: Start) -> LogCheck:
+        self.check.reset("log", "refs", "records", "epochs", "speculations")
+        with named("event", "the log"):
+            keys = Keyring.before(reader, start.events) if start.events else Keyring()
+            return LogCheck(self.check, keys, refs_after(reader, start.events), start.events, start.commits)
 
-    def _projected(self, reader: Reader, row: EventRow) -> None:
-        """Make the record that the event is about again, as far as the log has come."""
-        kind = EVENT_KINDS[row.kind]
-        subject = event_of(reader, row).subject
-        if kind in RECORDED_IN:
-            key = (RECORDED_IN[kind], subject)
-            self.records[key] = projected(self.records.get(key), kind, subject, row.index, event_body(row))
-        if subject and reader.find((TermKind.SUBJECT, subject), row.index + 1, 1) != [row.index]:
-            raise _Wrong("index", f"event {row.index}", f"Event {row.index} is not in the index under {subject}")
+    def _classes(self) -> None:
+        """The sensitive prefixes are those that the log tells of."""
+        while fault := self._classes_fault():
+            with self.check.store.reading(stored=True) as reader:
+                if reader.generation() == self.generation:  # else the store knew of more than was read
+                    raise Wrong("class", "the sensitive prefixes", fault)
 
-    def _brought(self, reader: Reader, row: EventRow) -> None:
-        """The commit that an event brought is the next one, and was made on what the ref pointed at."""
-        what = f"event {row.index}"
-        if EVENT_KINDS[row.kind] not in (EventKind.STORE_CREATED, EventKind.COMMIT):
-            return
-        if row.new != self.recorded + 1:
-            raise _Wrong("event", what, f"Event {row.index} brings commit {row.new}, not commit {self.recorded + 1}")
-        self.recorded = row.new
-        if reader.commit(row.new).parents[:1] != (() if row.old is None else (row.old,)):
-            raise _Wrong("event", what, f"The commit of event {row.index} has another parent than {row.ref} had")
+    def _classes_fault(self) -> str:
+        with self.check.store.reading(stored=True) as reader:
+            self._rewritten(reader)
+            return classes_fault(self.check)
 
-    def _refs(self, reader: Reader) -> None:
-        stored = {}
-        after = ""
-        while page := reader.refs("", after, CHUNK_ROWS):
-            stored.update({ref.name: ref for ref in page})
-            after = page[-1].name
-        for name in sorted(stored.keys() | self.refs.keys()):
-            if stored.get(name) != self.refs.get(name):
-                raise _Wrong("ref", name, f"{name} does not point where the event log left it")
-            self.report.counts["refs"] += 1
-        if self.recorded != reader.last_seq():
-            name = f"commit {reader.commit(self.recorded + 1).id.short}"
-            raise _Wrong("commit", name, f"No event brought {name}: the log has lost it, and the branch it was made on")
-
-    def _records(self, reader: Reader) -> None:
-        found = 0
-        for kind in RecordKind:
-            before = reader.events_count()
-            while page := reader.records(kind, before, CHUNK_ROWS):
-                for record in page:
-                    if self.records.get((kind, record.key)) != record:
-                        what = f"{kind.name.lower()} {record.key}"
-                        raise _Wrong("record", what, f"{what} is not what the event log says of it")
-                    self._seal(reader, record)
-                found += len(page)
-                before = page[-1].opened
-        if found != len(self.records):
-            raise _Wrong("record", "records", f"{len(self.records) - found} records that the log tells of are missing")
-
-    def _seal(self, reader: Reader, record: Record) -> None:
-        """The seal of an epoch: its members, the roots that were signed, and the signatures."""
-        if record.kind is not RecordKind.EPOCH or self.signer is None:
-            return
-        fault = epoch_fault(reader, record, self.signer)
-        if fault:
-            raise _Wrong("epoch", f"epoch {record.key}", f"Epoch {record.key}: {fault}")
-
-    def _replies(self) -> None:
+    def _rows(self, last: int | None) -> None:
         after: bytes | None = b""
         while after is not None:
-            with self.store.reading(stored=True) as reader, _named("reply", "a remembered reply"):
-                page = reader.replies(after, CHUNK_ROWS)
-            after = page[-1][0] if page else None
+            with self.check.store.reading(stored=True) as reader, named("reply", "a remembered reply"):
+                after = check_replies(self.check, reader, after)
+        with self.check.store.reading(stored=True) as reader:
+            # Others write: what they stored meanwhile was not looked at.
+            if reader.last_seq() == last and reader.generation() == self.generation:
+                told = orphans_told(self.check, reader)
+                self.check.report.notices += (told,) if told else ()
 
+    # --- stopping, and going on ---
 
-class _Commit:
-    """The check of one commit."""
+    def _resumed(self) -> int:
+        """How many commits an earlier run has checked, if this one goes on from it."""
+        if self.journal is None or self.began is None or not self.scope.resume:
+            return 0
+        kept = Kept.unpacked(self.journal.load(self.began.origins[0]))
+        if kept is None:
+            self.check.report.notices += ("No earlier run was stopped here: this one began at the beginning",)
+            return 0
+        with self.check.store.reading(stored=True) as reader:
+            fault = kept_fault(reader, kept)
+        if fault:
+            self.check.report.notices += (f"This run began at the beginning again: {fault}",)
+            return 0
+        self.check.report.counts.update(
+            {name: count for name, count in kept.counts.items() if name in self.check.report.counts}
+        )
+        self.check.reached, self.check.erased = kept.reached, kept.erased
+        self.check.report.trusted = kept.told
+        self.began = kept.mark
+        return kept.done
 
-    def __init__(self, checker: _Checker, reader: Reader, row: CommitRow) -> None:
-        self.checker = checker
-        self.reader = reader
-        self.row = row
-        self.hasher: Hasher = checker.store.hasher
-        self.name = f"commit {row.id.short}"
+    def _check_stop(self) -> None:
+        if self.stop():
+            if self.journal is not None and self.kept is not None:
+                self.journal.save(self.kept.mark.origins[0], self.kept.packed())
+            raise Stopped
 
-    def check(self) -> None:
-        reader, row = self.reader, self.row
-        info = info_of(reader, row)
-        if info.withheld:
-            message = f"The texts of {self.name} are gone, and nothing of this store was ever erased"
-            raise _Wrong("commit", self.name, message)
-        if header_of(reader, row, self.hasher).id != row.id:
-            raise _Wrong("commit", self.name, f"The id of {self.name} is not that of its header, operations and texts")
-        operations = operations_of(row)
-        self._replay(operations)
-        for operation in operations:
-            for entry in operation.entries or ():
-                self._blob(entry)
-        self._index(info, operations)
-        self.checker.report.counts["operations"] += len(operations)
+    def _keep(self, done: int) -> None:
+        if self.journal is None or self.began is None or self.scope.since:
+            return
+        check, now = self.check, time.monotonic()
+        counts, reached, erased = dict(check.report.counts), Reached(bytes(check.reached)), set(check.erased)
+        self.kept = Kept(self.began, self.generation, done, time.time_ns() // 1_000, counts, reached, erased)
+        if now - self.kept_at >= KEEP_SECONDS:
+            self.journal.save(self.began.origins[0], self.kept.packed())
+            self.kept_at = now
 
-    def _replay(self, operations: list[RecordedOperation]) -> None:
-        row = self.row
-        if row.parents:
-            state = state_at(self.reader, self.hasher, self.reader.commit(row.parents[0]))
+    def _forget(self) -> None:
+        if self.journal is not None and self.began is not None and not self.scope.since:
+            self.journal.clear(self.began.origins[0])
+
+    # --- a sample ---
+
+    def _sample(self, last: int) -> None:
+        """Some commits, events and nodes, and always all refs and the log's tree."""
+        rng = Random(self.scope.seed)
+        with self.check.store.reading(stored=True) as reader:
+            events = reader.events_count()
+            top = max((reader.commit(seq).root_row for seq in range(max(last - CHUNK_ROWS, 1), last + 1)), default=0)
+            fault = check_tiles(reader)
+            if fault:
+                raise StoreCorrupt(fault, what="the log's tree")
+            with named("event", "the log"):
+                refs = refs_after(reader, events)
+            LogCheck(self.check, Keyring(), refs, events, last).compare(reader)
+        self._classes()
+        looked = {
+            name: (self._some(name, chosen(range(first, count), self.scope.percent, rng), rng), count - first)
+            for name, first, count in (("commits", 1, last + 1), ("events", 0, events), ("nodes", 1, top + 1))
+            if count > first
+        }
+        self.check.report.sample = Sampled(self.scope.percent, self.scope.seed, looked)
+
+    def _some(self, name: str, numbers: list[int], rng: Random) -> int:
+        looked = 0
+        for start in range(0, len(numbers), CHUNK_ROWS):
+            with self.check.store.reading(stored=True) as reader:
+                self._rewritten(reader)
+                for number in numbers[start : start + CHUNK_ROWS]:
+                    if self.stop():
+                        raise Stopped
+                    looked += self._one(reader, name, number, rng)
+            self.progress(name, looked, len(numbers))
+        return looked
+
+    def _one(self, reader: Reader, name: str, number: int, rng: Random) -> bool:
+        if name == "nodes":
+            with named("node", f"node {number}"):
+                return check_node(self.check, reader, number, rng)
+        if name == "events":
+            with named("event", f"event {number}"):
+                check_event(self.check, reader, number)
         else:
-            state = State.empty(self.reader, self.hasher, row.seq)
-        for operation in operations:
-            source = None if operation.source is None else parse_path(operation.source)
-            path = parse_path(operation.path)
-            state = apply_entries(state, operation.op, path, source, operation.entries, row.seq).state
-        if len(row.parents) > 1:
-            ours, theirs = (state_at(self.reader, self.hasher, self.reader.commit(seq)) for seq in row.parents)
-            state = adopt(ours, theirs, state, row.seq)
-        if state.tree.id != root_of(self.reader, row, self.hasher):
-            raise _Wrong("commit", self.name, f"Replaying {self.name} gives another root")
-        self._same(state.tree.root, state_at(self.reader, self.hasher, row).tree.root)
-
-    def _same(self, made: Link, stored: Link) -> None:
-        """The node that replay gave against the stored one; a shared node must be the very same row."""
-        what = f"node {stored.row}"
-        for name in ("id", "last_key", "count", "elements", "level", "newest"):
-            if getattr(made, name) != getattr(stored, name):
-                raise _Wrong("node", what, f"The {name} of {what} in {self.name} is not what replay gives")
-        if made.node is None:
-            if made.row != stored.row:
-                raise _Wrong("node", what, f"{self.name} should share node {made.row} and has {what}")
-            return
-        node, kept = made.node, self.reader.load(stored.row)
-        if len(node.items) != len(kept.items) or node.height != kept.height:
-            raise _Wrong("node", what, f"{what} of {self.name} has other items than replay gives")
-        if type(node) is Branch and type(kept) is Branch:
-            for child, other in zip(node.items, kept.items, strict=True):
-                self._same(child, other)
-        elif type(node) is Leaf and type(kept) is Leaf:
-            for entry, twin in zip(node.items, kept.items, strict=True):
-                self._same_entry(entry, twin, what)
-        if self.hasher.node_id(kept) != stored.id:
-            raise _Wrong("node", what, f"{what} does not hash to its id {stored.id.short}")
-        self.checker.report.counts["nodes"] += 1
-
-    def _same_entry(self, made: Entry, stored: Entry, what: str) -> None:
-        path = stored.key.replace("\x00", "/")
-        if (made.key, made.kind, self.hasher.value_id(made)) != (stored.key, stored.kind, self.hasher.value_id(stored)):
-            raise _Wrong("node", what, f"The entry {path} in {what} of {self.name} is not what replay gives")
-        if made.origin != stored.origin:
-            raise _Wrong("node", what, f"The entry {path} in {what} of {self.name} names another origin than replay")
-        self._blob(stored)
-
-    def _blob(self, entry: Entry) -> None:
-        blob = entry.value
-        if entry.kind != SCALAR or type(blob) is not Blob:
-            return
-        if blob.erased:
-            what = f"value {blob.id.short}"
-            raise _Wrong("value", what, f"{what} in {self.name} is gone, and nothing of this store was ever erased")
-        known = self.checker.values.get(blob.row)
-        found = self.hasher.value_ids.of(self.reader.blob(blob.row)) if known is None else known
-        if found != blob.id:
-            raise _Wrong("value", f"blob {blob.row}", f"The value in blob {blob.row} does not hash to its id")
-        if known is None:
-            self.checker.values[blob.row] = found
-            self.checker.report.counts["values"] += 1
-
-    def _index(self, info: CommitInfo, operations: list[RecordedOperation]) -> None:
-        seq = self.row.seq
-        words = [word for word in words_of(f"{info.description}\n{info.reasoning}") if indexed(word)]
-        words.sort(key=lambda word: (-len(word), word))
-        if words and self.reader.find_text(words[:WORDS_CHECKED], seq + 1, 1, after=seq - 1) != [seq]:
-            raise _Wrong("index", self.name, f"{self.name} is not in the text index under all of its words")
-        for term in terms_for(info, operations):
-            if self.reader.find(term, self.row.seq + 1, 1) != [self.row.seq]:
-                raise _Wrong("index", self.name, f"{self.name} is not in the index under {term[0].name} {term[1]!r}")
+            row = reader.commit(number)
+            with named("commit", f"commit {row.id.short}"):
+                check_commit(self.check, reader, row)
+        return True
