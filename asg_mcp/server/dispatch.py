@@ -18,10 +18,12 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from asg_mcp.core.limits import REPLY_BYTES_MAX
 from asg_mcp.core.values import JsonValue
-from asg_mcp.errors import AsgError, InvalidArgument, InvalidValue, LimitExceeded
+from asg_mcp.errors import AsgError, Forbidden, HandleNotFound, InvalidArgument, InvalidValue, LimitExceeded
+from asg_mcp.repo.denying import Denial
 from asg_mcp.schemas.base import Wire
 from asg_mcp.server.arguments import NOT_UNICODE_HINT, ArgumentRules, nearest, shown
-from asg_mcp.server.guarding import CursorSeal, withheld
+from asg_mcp.server.guarding import CursorSeal, Denied, call_of
+from asg_mcp.server.withholding import kept, withheld
 from asg_mcp.tools.aliases import ALIASES, Alias
 from asg_mcp.tools.needs import authorise
 from asg_mcp.tools.registry import Catalogue, Effect, Tool, ToolContext
@@ -63,7 +65,8 @@ class _Entry:
 class Dispatcher:
     """Finds the tool, checks the arguments, calls the handler, renders the reply. Holds no state of a call."""
 
-    def __init__(self, catalogue: Catalogue, aliases: Sequence[Alias] = ALIASES) -> None:
+    def __init__(self, catalogue: Catalogue, aliases: Sequence[Alias] = ALIASES, denied: Denied | None = None) -> None:
+        self._denied = denied
         self._entries = {tool.name: _Entry(tool, ArgumentRules.of(tool)) for tool in catalogue}
         self._names = list(self._entries)
         self._cursors = CursorSeal()
@@ -87,13 +90,20 @@ class Dispatcher:
             params = entry.rules.parse(given if entry.alias is None else entry.alias.arguments(given))
             authorise(context, entry.tool.name, params)
             result = await entry.tool.handler(context, params)
-            return _success(entry.tool, params, self._cursors.closed(context, entry.tool, result.dump()))
+            told = kept(context.caller.grant, params, result.dump())
+            return _success(entry.tool, params, self._cursors.closed(context, entry.tool, told))
         except AsgError as error:
+            await self.refused(context, call_of(context, entry.tool, arguments or {}), error)
             return _failure(withheld(context.caller.grant, error))
         except UnicodeEncodeError:
             return _failure(InvalidValue("A text in the arguments has a lone surrogate", hint=NOT_UNICODE_HINT))
         except Exception:
             return _internal(entry.tool)
+
+    async def refused(self, context: ToolContext, call: Denial, error: AsgError) -> None:
+        """Have it noted that a caller is told this error."""
+        if self._denied is not None and isinstance(error, Forbidden | HandleNotFound):
+            await self._denied(context, call, error)
 
     def _unknown(self, name: str) -> UnknownTool:
         guess = nearest(name, self._names)

@@ -1,18 +1,21 @@
-"""What guards a call over the network besides its grant: cursors of its own, and errors that name nothing beyond it."""
+"""What guards a call over the network besides its grant: cursors of its own, and a log of what is refused."""
 
 from __future__ import annotations
 
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
+from asg_mcp.core.intents import Author
 from asg_mcp.core.values import JsonValue
-from asg_mcp.errors import AsgError, Conflict, InvalidCursor, NotFound
-from asg_mcp.services.access import Grant
-from asg_mcp.tools.registry import Tool, ToolContext
+from asg_mcp.errors import AsgError, InvalidCursor
+from asg_mcp.repo.denying import Denial
+from asg_mcp.services.access import Rule, Verb
+from asg_mcp.services.denials import Denials
+from asg_mcp.tools.registry import Effect, Tool, ToolContext
 
 _MARK = "."
 _SEAL_BYTES = 15
@@ -52,15 +55,28 @@ class CursorSeal:
         return urlsafe_b64encode(hmac.digest(self._key, sealed, sha256)[:_SEAL_BYTES]).decode()
 
 
-def withheld(grant: Grant | None, error: AsgError) -> AsgError:
-    """The error as its caller may read it: to a grant that holds some alone it names nothing nearby, and no values."""
-    if grant is None or (grant.all_refs and grant.all_paths):
-        return error
-    if isinstance(error, NotFound):
-        told = type(error)("There is nothing of that name that you may see")
-        told.hint = "Check the ref and the path."
-        return told
-    if isinstance(error, Conflict):
-        # Where two changes meet may be above the path of either, and the values there are more than it holds.
-        error.details.pop("conflicts", None)
-    return error
+Denied = Callable[[ToolContext, Denial, AsgError], Awaitable[None]]
+"""Told of an error that is told a caller, and of what is known of the call; it finds out whether that is a denial."""
+
+
+def call_of(context: ToolContext, tool: Tool, arguments: Mapping[str, Any]) -> Denial:
+    """A call of a tool, as it is logged where it is refused and the error says no more."""
+    verb = Verb.READ if tool.effect is Effect.READ else Verb.WRITE
+    in_session = bool(context.caller.default_session or arguments.get("session") or arguments.get("parent"))
+    return Denial(tool.name, (Rule.SESSION if in_session else Rule.OPERATION).value, verb.value)
+
+
+def reading(what: str) -> Denial:
+    """The same of what reads and is no tool: a method of the protocol, a route."""
+    return Denial(what, Rule.OPERATION.value, Verb.READ.value)
+
+
+def logged(denials: Denials) -> Denied:
+    """What a dispatcher tells of refusals, in the log: under the principal, under no agent that was only claimed."""
+
+    async def denied(context: ToolContext, call: Denial, error: AsgError) -> None:
+        caller = context.caller
+        agent = caller.default_agent or caller.principal
+        await denials.heard(Author(caller.principal, agent, caller.client), call, error)
+
+    return denied

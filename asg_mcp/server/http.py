@@ -15,29 +15,44 @@ from typing import Any
 
 import anyio
 import uvicorn
+from mcp.server import Server
+from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.sse import SseServerTransport
+from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic_core import to_json
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asg_mcp.core.limits import DRAIN_SECONDS_MAX, HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_SESSIONS_MAX
+from asg_mcp.core.limits import (
+    DRAIN_SECONDS_MAX,
+    HTTP_BODY_BYTES_MAX,
+    HTTP_CONNECTIONS_MAX,
+    HTTP_SESSIONS_MAX,
+    HTTP_SESSIONS_PER_TOKEN_MAX,
+    NAME_BYTES_MAX,
+)
 from asg_mcp.errors import AsgError, InvalidArgument
 from asg_mcp.repo.observing import observe
 from asg_mcp.repo.repository import Repository
-from asg_mcp.server.http_api import Api, failed, no_route
+from asg_mcp.server.http_api import Api, failed, no_parameters, no_route
 from asg_mcp.server.http_errors import answer, refusal
 from asg_mcp.server.http_events import EventStream
-from asg_mcp.server.http_gate import Gate, Hosts, Verify, grant_of
+from asg_mcp.server.http_gate import OPEN, Denied, Gate, Hosts, Verify, grant_of
 from asg_mcp.server.http_metrics import CONTENT_TYPE, Metrics
 from asg_mcp.server.http_routes import EVENTS_PATH, METRICS_PATH, OPENAPI_PATH
-from asg_mcp.server.mcp import Offer, ServerOptions, server_of
+from asg_mcp.server.http_scopes import Challenges
+from asg_mcp.server.http_wire import PunctualProtocol
+from asg_mcp.server.mcp import Offer, ServerOptions, client_name, server_of
 from asg_mcp.server.openapi import document
+from asg_mcp.server.subscriptions import Watcher
 from asg_mcp.services.access import Verb, decide
+from asg_mcp.services.oauth import ResourceServer
 from asg_mcp.tools.registry import Catalogue
 
 logger = logging.getLogger(__name__)
@@ -110,15 +125,20 @@ def make_app(
     hosts: Hosts,
     verify: Verify,
     stopping: anyio.Event,
+    served: Callable[[Offer], Server[Watcher]] = server_of,
+    oauth: ResourceServer | None = None,
 ) -> ASGIApp:
     """All of it as one ASGI application. `verify` says what a token allows; `stopping` ends what only listens.
+
+    `served` makes the MCP server of what is offered. `oauth` is what verifies the tokens of an authorization server,
+    where there is one: clients are told of it.
 
     Raises InvalidArgument where the options' profile names what is not there.
     """
     metrics = Metrics()
     offer = Offer(catalogue, repo, options, identify=lambda request: grant_of(request.scope), observe=metrics.call)
-    server = server_of(offer)
-    manager = StreamableHTTPSessionManager(
+    server = served(offer)
+    manager = _FairSessions(
         server,
         security_settings=_CHECKED_ALREADY,
         max_request_body_size=HTTP_BODY_BYTES_MAX,
@@ -135,36 +155,66 @@ def make_app(
         async with manager.run():
             yield
 
+    async def denied(scope: Scope, what: str, error: AsgError) -> None:
+        name, _, version = Headers(scope=scope).get("user-agent", "").split(" ")[0].partition("/")
+        client = client_name(name[:NAME_BYTES_MAX], version[:NAME_BYTES_MAX])
+        await offer.refused(offer.context(client, grant_of(scope)), what, error)
+
+    challenges = None if oauth is None else Challenges(oauth)
     routes: list[BaseRoute] = [
         Route(MCP_PATH, StreamableHTTPASGIApp(manager)),
-        Route(SSE_PATH, _Raw(sse), methods=["GET"]),
+        _stream(SSE_PATH, sse),
         Mount(MESSAGES_PATH, app=events.handle_post_message),
         *_health(repo),
         *Api(offer).routes(),
-        *_descriptions(offer, metrics),
-        Route(EVENTS_PATH, _Raw(EventStream(repo, verify)), methods=["GET"]),
+        *_descriptions(offer, metrics, denied),
+        _stream(EVENTS_PATH, EventStream(repo, verify, denied)),
+        *([] if challenges is None else challenges.routes()),
     ]
     handlers = {404: no_route, 405: no_route, Exception: failed}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     app.router.redirect_slashes = False  # a redirect would name whatever Host says
-    return Gate(app, hosts, verify, stopping, metrics)
+    return Gate(app, hosts, verify, stopping, metrics, oauth=oauth, challenges=challenges, denied=denied)
 
 
-def _descriptions(offer: Offer, metrics: Metrics) -> Iterator[Route]:
+def _descriptions(offer: Offer, metrics: Metrics, denied: Denied) -> Iterator[Route]:
     described = to_json(document(offer.catalogue))
 
-    async def openapi(_: Request) -> Response:
+    async def openapi(request: Request) -> Response:
+        try:
+            no_parameters(request)
+        except AsgError as error:
+            return refusal(error)
         return answer(described)
 
     async def measured(request: Request) -> Response:
         try:
+            no_parameters(request)
             decide(grant_of(request.scope), Verb.READ)
             return Response(await metrics.text(offer.repo), media_type=CONTENT_TYPE)
         except AsgError as error:
+            await denied(request.scope, METRICS_PATH, error)
             return refusal(error)
 
     yield Route(OPENAPI_PATH, openapi, methods=["GET"])
     yield Route(METRICS_PATH, measured, methods=["GET"])
+
+
+class _FairSessions(StreamableHTTPSessionManager):
+    """The SDK's sessions, of which one token cannot have all: they last for half an hour after their last request."""
+
+    def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
+        owned = sum(owner == requestor for owner in self._session_owners.values())
+        if requestor is not None and requestor["client_id"] != OPEN and owned >= HTTP_SESSIONS_PER_TOKEN_MAX:
+            return None
+        return super()._admit_session(requestor)
+
+
+def _stream(path: str, app: ASGIApp) -> Route:
+    """What only listens. A HEAD of it would be answered by no end of nothing, so it is not taken."""
+    route = Route(path, _Raw(app), methods=["GET"])
+    route.methods = {"GET"}
+    return route
 
 
 class _Raw:
@@ -200,7 +250,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=PunctualProtocol,
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -253,9 +303,10 @@ async def serve_http(
     listening: socket.socket,
     hosts: Hosts,
     started: Callable[[HttpServer], None] = lambda _: None,
+    oauth: ResourceServer | None = None,
 ) -> None:
     """Serve until a signal comes or the server handed to `started` is stopped."""
     stopping = anyio.Event()
-    server = HttpServer(make_app(catalogue, repo, options, hosts, verify, stopping), stopping)
+    server = HttpServer(make_app(catalogue, repo, options, hosts, verify, stopping, oauth=oauth), stopping)
     started(server)
     await server.serve([listening])

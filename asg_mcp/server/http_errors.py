@@ -37,6 +37,8 @@ SIZE_LIMITS = frozenset(
     {"HTTP_BODY_BYTES_MAX", "VALUE_BYTES_MAX", "COMMIT_BYTES_MAX", "OPERATIONS_MAX", "PROVENANCE_BYTES_MAX"}
 )
 """Limits whose breach says that the request is too large as a whole."""
+_BY_CODE: Mapping[str, int] = {"unknown_tool": 404, "method_not_allowed": 405, "unsupported_media_type": 415}
+"""Statuses of errors about HTTP itself."""
 
 
 def _statuses(family: type[e.AsgError], inherited: int) -> Iterator[tuple[str, int]]:
@@ -51,7 +53,7 @@ def status_of(problem: Mapping[str, Any]) -> int:
     if problem.get("details", {}).get("limit") in SIZE_LIMITS:
         return 413
     # Read anew: errors of one module alone may have come to the tree since this one was imported.
-    return {**dict(_statuses(e.AsgError, 500)), "unknown_tool": 404}.get(problem["code"], 500)
+    return {**dict(_statuses(e.AsgError, 500)), **_BY_CODE}.get(problem["code"], 500)
 
 
 def answer(body: bytes | str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -65,7 +67,7 @@ def refusal(error: e.AsgError, headers: Mapping[str, str] | None = None) -> Resp
     status = status_of(problem)
     extra = dict(headers or {})
     if status == 401:
-        extra["www-authenticate"] = "Bearer"
+        extra.setdefault("www-authenticate", "Bearer")
     if status in (429, 503):
         extra.setdefault("retry-after", str(_RETRY_SECONDS))
     return answer(to_json(problem), status, extra)

@@ -20,7 +20,8 @@ from asg_mcp.repo.ledger import event_of
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.view import View
 from asg_mcp.server.http_errors import refusal
-from asg_mcp.server.http_gate import Verify, bearer, grant_of
+from asg_mcp.server.http_gate import Denied, Verify, bearer, grant_of, holds
+from asg_mcp.server.http_routes import EVENTS_PATH
 from asg_mcp.services.access import ANYWHERE, Grant, Verb, decide
 
 PAGE = 200
@@ -43,8 +44,9 @@ _HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-sto
 class EventStream:
     """The route. `after`, or Last-Event-ID, is the last event that the client has; without it, those to come."""
 
-    def __init__(self, repo: Repository, verify: Verify) -> None:
+    def __init__(self, repo: Repository, verify: Verify, denied: Denied) -> None:
         self._repo = repo
+        self._denied = denied
         self._verify = verify
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,6 +55,7 @@ class EventStream:
             decide(grant, Verb.READ, ANYWHERE, ((),))
             after = await self._start(scope)
         except AsgError as error:
+            await self._denied(scope, EVENTS_PATH, error)
             await refusal(error)(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -65,7 +68,7 @@ class EventStream:
 
             tasks.start_soon(gone)
             async for chunk in self._chunks(grant, after):
-                if self._verify(bearer(Headers(scope=scope))) is None:
+                if not holds(self._verify, bearer(Headers(scope=scope)), grant):
                     break  # revoked, or expired
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             tasks.cancel_scope.cancel()
@@ -75,16 +78,16 @@ class EventStream:
         count: int = await self._repo.read(lambda view: view.reader.events_count())
         if given is None:
             return count - 1
-        if not (given.isascii() and given.isdigit() and len(given) <= _DIGITS_MAX):
+        if not (given.isascii() and given.isdigit()):
             raise InvalidArgument(f"{given[:_DIGITS_MAX]!r} is no index of an event", hint="Give the id of an event.")
-        return min(int(given), count - 1)
+        return min(int(given), count - 1) if len(given) <= _DIGITS_MAX else count - 1
 
     async def _chunks(self, grant: Grant, after: int) -> AsyncIterator[bytes]:
         quiet = 0
         yield b": the log, from here on\n\n"
         while True:
             start = after
-            found, after = await self._repo.read(partial(_page, start, grant.principal))
+            found, after = await self._repo.read(partial(_page, start, grant))
             if found:
                 quiet = 0
                 yield b"".join(found)
@@ -102,22 +105,27 @@ def _asked(scope: Scope) -> str | None:
     unknown = query.keys() - {"after"}
     if unknown:
         raise InvalidArgument(f"There is no query parameter {min(unknown)[:80]!r}", hint="There is after.")
-    return query["after"][-1] if "after" in query else None
+    given = query.get("after", [])
+    if len(given) > 1:
+        raise InvalidArgument("after is given more than once", hint="Give the id of one event.")
+    return given[0] if given else None
 
 
-def _page(after: int, principal: str, view: View) -> tuple[list[bytes], int]:
+def _page(after: int, grant: Grant, view: View) -> tuple[list[bytes], int]:
     last = min(after + PAGE, view.reader.events_count() - 1)
     found = []
     for index in range(after + 1, last + 1):
         row = view.reader.event(index)
         assert row is not None, "BUG: the log has no gaps"
         event = event_of(view.reader, row)
-        if event.author.principal == principal or not _is_private(event):
+        if event.author.principal == grant.principal or not _is_private(event, grant):
             found.append(_encoded(event))
     return found, max(last, after)
 
 
-def _is_private(event: Event) -> bool:
+def _is_private(event: Event, grant: Grant) -> bool:
+    if event.kind is EventKind.DENIED:
+        return Verb.ADMIN not in grant.verbs  # who was refused what is for those who grant it
     return event.kind in _PRIVATE or event.ref.startswith("spec:")
 
 

@@ -6,11 +6,12 @@ once, for all of them and for the API.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -26,8 +27,10 @@ from asg_mcp.core.limits import (
     HTTP_DEPTH_MAX,
     HTTP_RATES_KEPT_MAX,
     HTTP_REQUESTS_BURST,
+    HTTP_REQUESTS_OPEN_MAX,
     HTTP_REQUESTS_PER_SECOND,
     HTTP_SEND_SECONDS_MAX,
+    TOKEN_CHECK_SECONDS,
 )
 from asg_mcp.errors import (
     AsgError,
@@ -41,12 +44,16 @@ from asg_mcp.errors import (
 from asg_mcp.server.arguments import shown
 from asg_mcp.server.http_errors import refusal
 from asg_mcp.server.http_metrics import Metrics
+from asg_mcp.server.http_scopes import Challenges, called, check_scope, listens
 from asg_mcp.services.access import Grant
+from asg_mcp.services.oauth import ResourceServer
 
 logger = logging.getLogger(__name__)
 
 GRANT_KEY = "asg_mcp.grant"
 """Of the ASGI scope, once the request has passed."""
+OPEN = "open"
+"""The SDK's name for all who need no token."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """What tells nothing but that the server is there needs no token."""
 _BEARER = "bearer "
@@ -55,6 +62,10 @@ _BRACKETS = re.compile(rb"[\[{]+|[\]}]+")
 
 Verify = Callable[[str], Grant | None]
 """From the text of a token, or "" where none was sent, to what it allows; None lets nobody in."""
+
+
+Denied = Callable[[Scope, str, AsgError], Awaitable[None]]
+"""Told of a request that is refused to whom it has let in: the request, what it calls, the error."""
 
 
 def grant_of(scope: Scope) -> Grant:
@@ -88,6 +99,30 @@ class Rates:
                 limit="HTTP_REQUESTS_PER_SECOND",
                 max=self.per_second,
             )
+
+
+class Places:
+    """The requests and streams of each token that are not answered to the end."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()
+
+    def take(self, who: str) -> None:
+        """Take one, or raise RateExceeded. Those who need no token have the connections alone for a bound."""
+        if who and self._taken[who] >= HTTP_REQUESTS_OPEN_MAX:
+            raise RateExceeded(
+                f"More than {HTTP_REQUESTS_OPEN_MAX} requests and streams of one token are open",
+                hint="End a stream, or wait for an answer.",
+                limit="HTTP_REQUESTS_OPEN_MAX",
+                max=HTTP_REQUESTS_OPEN_MAX,
+            )
+        self._taken[who] += 1
+
+    def give_back(self, who: str) -> None:
+        """Give one back."""
+        self._taken[who] -= 1
+        if not self._taken[who]:
+            del self._taken[who]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +161,29 @@ def _name(url: str) -> str:
 class Gate:
     """The ASGI application around all others. `stopping` ends streams that clients only listen to."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts, verify: Verify, stopping: anyio.Event, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Hosts,
+        verify: Verify,
+        stopping: anyio.Event,
+        metrics: Metrics,
+        *,
+        oauth: ResourceServer | None = None,
+        challenges: Challenges | None = None,
+        denied: Denied | None = None,
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._oauth = oauth
+        self._challenges = challenges
+        self._denied = denied
+        self._open_paths = OPEN_PATHS if challenges is None else OPEN_PATHS | challenges.open_paths
         self._hosts = hosts
         self._verify = verify
         self._stopping = stopping
         self._rates = Rates()
+        self._places = Places()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass, or answer it with what is wrong."""
@@ -140,42 +191,81 @@ class Gate:
             await self._app(scope, receive, send)
             return
         reply = _Patient(send, lambda status: self._metrics.request(scope["path"], status))
+        with contextlib.ExitStack() as leaving:
+            try:
+                body = await self._pass(scope, receive, leaving)
+            except AsgError as error:
+                told = error if self._challenges is None else self._challenges.addressed(error)
+                await refusal(told, self._challenge(scope, told))(scope, receive, reply)
+                return
+            except _ClientGone:
+                return
+            await self._let_in(scope, receive, reply, body)
+
+    async def _let_in(self, scope: Scope, receive: Receive, reply: _Patient, body: bytes) -> None:
+        # What only listens is ended with the server, and with the token; a call under way is finished.
+        ended = self._ended(scope) if listens(scope, body) else None
         try:
-            body = await self._pass(scope, receive)
-        except AsgError as error:
-            await refusal(error)(scope, receive, reply)
-            return
-        except _ClientGone:
-            return
-        try:
-            await self._app(scope, _Replay(scope, body, receive, self._stopping), reply)
+            await self._app(scope, _Replay(body, receive, ended), reply)
             await reply.end()
         except TimeoutError:
             logger.info("a client did not read its reply; the connection is closed")
 
-    async def _pass(self, scope: Scope, receive: Receive) -> bytes:
+    async def _pass(self, scope: Scope, receive: Receive, leaving: contextlib.ExitStack) -> bytes:
         headers = Headers(scope=scope)
         self._hosts.check(headers)
         client = scope.get("client") or ("",)
-        if scope["path"] in OPEN_PATHS:
+        if scope["path"] in self._open_paths:
             self._rates.take(f"address {client[0]}")
             return b""
-        grant = self._identify(headers)
+        grant = await self._identify(headers, client[0])
         scope[GRANT_KEY] = grant
         # The SDK ties its own sessions to this: they answer to no other token.
-        token = AccessToken(token="", client_id=grant.credential or "open", scopes=[], subject=grant.principal)
+        token = AccessToken(token="", client_id=grant.credential or OPEN, scopes=[], subject=grant.principal)
         scope["user"] = AuthenticatedUser(token)
         self._rates.take(f"token {grant.credential}" if grant.credential else f"address {client[0]}")
+        self._places.take(grant.credential)
+        leaving.callback(self._places.give_back, grant.credential)
         body = await _body(headers, receive)
         check_depth(body)
+        try:
+            check_scope(grant, scope, body)
+        except AsgError as error:
+            if self._denied is not None:
+                await self._denied(scope, called(scope, body), error)
+            raise
         return body
 
-    def _identify(self, headers: Headers) -> Grant:
+    async def _identify(self, headers: Headers, address: str) -> Grant:
         given = bearer(headers)
+        if given and self._oauth is not None:
+            await self._oauth.prepare(given)
         grant = self._verify(given)
         if grant is None:
+            # Whoever guesses tokens has a bucket too, one that no token of the same address empties.
+            self._rates.take(f"refused {address}")
             raise Unauthenticated("The token does not hold" if given else "This server asks for a token")
         return grant
+
+    def _challenge(self, scope: Scope, error: AsgError) -> dict[str, str]:
+        has_token = "authorization" in Headers(scope=scope)
+        if self._challenges is not None:
+            return self._challenges.header(error, has_token=has_token)
+        is_refused = isinstance(error, Unauthenticated) and has_token
+        return {"www-authenticate": 'Bearer error="invalid_token"'} if is_refused else {}
+
+    def _ended(self, scope: Scope) -> Callable[[], Awaitable[None]]:
+        """What waits until the server stops, or the sender may not do any more what it might when it was let in."""
+        grant = scope.get(GRANT_KEY)
+        token = "" if grant is None else bearer(Headers(scope=scope))
+
+        async def ended() -> None:
+            while grant is None or holds(self._verify, token, grant):
+                with anyio.move_on_after(TOKEN_CHECK_SECONDS):
+                    await self._stopping.wait()
+                    return
+
+        return ended
 
 
 def bearer(headers: Headers) -> str:
@@ -187,6 +277,15 @@ def bearer(headers: Headers) -> str:
     if given and not token:
         raise Unauthenticated("The Authorization header has no token")
     return token
+
+
+def holds(verify: Verify, token: str, grant: Grant) -> bool:
+    """Whether the token still allows what it did. One that cannot be verified does not."""
+    try:
+        return verify(token) == grant
+    except AsgError as error:
+        logger.warning("a stream is ended: %s", error.message)
+        return False
 
 
 class _ClientGone(Exception):
@@ -244,29 +343,28 @@ def _levels(body: bytes) -> Iterator[int]:
 
 
 class _Replay:
-    """The body again, for whoever is inside; then whether the client is gone, or the server stops."""
+    """The body again, for whoever is inside; then whether the client is gone, or has to go: once `ended` returns."""
 
-    def __init__(self, scope: Scope, body: bytes, receive: Receive, stopping: anyio.Event) -> None:
+    def __init__(self, body: bytes, receive: Receive, ended: Callable[[], Awaitable[None]] | None) -> None:
         self._body: bytes | None = body
         self._receive = receive
-        self._stopping = stopping
-        # What only listens is ended with the server; a call under way is finished.
-        self._listens = scope["method"] == "GET"
+        self._ended = ended
 
     async def __call__(self) -> Message:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        if not self._listens:
+        if self._ended is None:
             return await self._receive()
+        wait = self._ended
         message: Message = {"type": "http.disconnect"}
 
-        async def ended() -> None:
-            await self._stopping.wait()
+        async def end() -> None:
+            await wait()
             tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ended)
+            tasks.start_soon(end)
             message = await self._receive()
             tasks.cancel_scope.cancel()
         return message

@@ -138,14 +138,26 @@ def _parsed_leniently(line: bytes) -> JSONRPCMessage:
         # Of bad JSON the end says nothing: what closes there need not be the outermost object.
         known = _salvaged_id(line[:_END_BYTES], b"")
         raise NotAMessage(PARSE_ERROR, "The line is not JSON; each message is one line of JSON", known) from None
+    given = document.get("id") if isinstance(document, dict) else None
+    known = given if type(given) is int or (isinstance(given, str) and given.isprintable()) else None
     try:
-        return jsonrpc_message_adapter.validate_python(document, by_name=False)
+        message = jsonrpc_message_adapter.validate_python(document, by_name=False)
     except ValidationError:
-        given = document.get("id") if isinstance(document, dict) else None
-        known = given if type(given) is int or (isinstance(given, str) and given.isprintable()) else None
         raise NotAMessage(
             INVALID_REQUEST, "The line is no JSON-RPC 2.0 message; batches are not taken, send one a line", known
         ) from None
+    if isinstance(given, str) and not _is_unicode(given):
+        # No reply could carry it.
+        raise NotAMessage(INVALID_REQUEST, "The id of the message is no Unicode text", None)
+    return message
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _salvaged_id(head: bytes, tail: bytes) -> RequestId | None:

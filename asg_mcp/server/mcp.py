@@ -29,12 +29,15 @@ from asg_mcp.schemas.base import json_schema
 from asg_mcp.server.completion import complete
 from asg_mcp.server.dispatch import Dispatcher, Reply, UnknownTool
 from asg_mcp.server.faults import protocol_error
+from asg_mcp.server.guarding import logged, reading
 from asg_mcp.server.instructions import INSTRUCTIONS
 from asg_mcp.server.profiles import EVERYTHING, Profile, select
 from asg_mcp.server.prompts import PromptBook
 from asg_mcp.server.resources import Shelf
 from asg_mcp.server.subscriptions import Watcher, check_count, watching
+from asg_mcp.server.withholding import withheld
 from asg_mcp.services.access import Grant, Verb, decide
+from asg_mcp.services.denials import Denials
 from asg_mcp.tools.aliases import ALIASES
 from asg_mcp.tools.registry import Caller, Catalogue, Tool, ToolContext
 
@@ -86,7 +89,7 @@ def build_server(catalogue: Catalogue, repo: Repository, principal: str, options
 def server_of(offer: Offer) -> Server[Watcher]:
     """The offer as a server of the SDK, for any number of connections."""
     schemas: Mapping[str, Mapping[str, Any]] = {tool.name: tool.input_schema for tool in offer.tools.tools}
-    return Server(
+    return _FixedLists(
         SERVER_NAME,
         version=__version__,
         title=SERVER_TITLE,
@@ -107,6 +110,18 @@ def server_of(offer: Offer) -> Server[Watcher]:
         on_get_prompt=offer.get_prompt,
         on_completion=offer.complete,
     )
+
+
+class _FixedLists(Server[Watcher]):
+    """The SDK's server, told that no list of it ever changes."""
+
+    def get_capabilities(self, *args: Any, **kwargs: Any) -> types.ServerCapabilities:
+        # In the newer era the SDK derives listChanged from subscriptions/listen, which is for resources alone here.
+        told = super().get_capabilities(*args, **kwargs)
+        for lists in (told.tools, told.prompts, told.resources):
+            if lists is not None:
+                lists.list_changed = False
+        return told
 
 
 class Offer:
@@ -134,7 +149,9 @@ class Offer:
         self._observe = observe
         self._options = options
         self.catalogue = chosen
-        self._dispatcher = Dispatcher(chosen)
+        # A server that is offered for reading writes nothing, not even who was refused; the metrics count it.
+        self.denials = None if options.profile.read_only else Denials(repo)
+        self._dispatcher = Dispatcher(chosen, denied=None if self.denials is None else logged(self.denials))
         self._context_of = lru_cache(maxsize=256)(self._new_context)
         self.tools = types.ListToolsResult(tools=[_definition(tool) for tool in chosen])
         self.shelf = Shelf(chosen, self._dispatcher)
@@ -155,6 +172,10 @@ class Offer:
     def _context(self, request: _Request) -> ToolContext:
         grant = None if self._identify is None else self._identify(request.request)
         return self._context_of(_client_of(request), grant)
+
+    async def refused(self, context: ToolContext, what: str, error: AsgError) -> None:
+        """Have it logged that a caller was refused what is no call of a tool."""
+        await self._dispatcher.refused(context, reading(what), error)
 
     async def call(self, context: ToolContext, name: str, arguments: Mapping[str, Any] | None) -> Reply:
         """Call a tool by its name or an alias. Raises UnknownTool alone."""
@@ -185,9 +206,13 @@ class Offer:
         """What a subscription to the address watches, where the caller may see it."""
         context, target = self._context(request), self.shelf.target(uri)
         if context.caller.grant is not None:
-            decide(context.caller.grant, Verb.READ, target.ref, (target.path or (),))
-            # The watcher sees what all callers together may see.
-            await context.repo.read(lambda view: look_at(view, (target,), must_exist=True))
+            try:
+                decide(context.caller.grant, Verb.READ, target.ref, (target.path or (),))
+                # The watcher sees what all callers together may see.
+                await context.repo.read(lambda view: look_at(view, (target,), must_exist=True))
+            except AsgError as error:
+                await self.refused(context, request.method, error)
+                raise withheld(context.caller.grant, error) from None
         return target
 
     async def subscribe(self, request: _Request, params: types.SubscribeRequestParams) -> types.EmptyResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import mcp_types as types
@@ -122,9 +122,9 @@ PROMPTS = (
 class PromptBook:
     """The prompts that one server offers."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, prompts: Sequence[Prompt] = PROMPTS) -> None:
         names = {tool.name for tool in catalogue}
-        self._offered = {one.name: one for one in PROMPTS if names.issuperset(one.tools)}
+        self._offered = {one.name: one for one in prompts if names.issuperset(one.tools)}
         self.listed = types.ListPromptsResult(prompts=[_listed(one) for one in self._offered.values()])
 
     def find(self, name: str) -> Prompt:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from urllib.parse import quote, unquote
@@ -29,6 +29,7 @@ from asg_mcp.repo.repository import Repository
 from asg_mcp.server.arguments import nearest, shown
 from asg_mcp.server.dispatch import Dispatcher
 from asg_mcp.server.faults import protocol_error, replied_error
+from asg_mcp.server.guarding import reading
 from asg_mcp.services.access import ANYWHERE, Verb, decide
 from asg_mcp.services.bundles import MEDIA_TYPE, bundle
 from asg_mcp.tools.registry import Catalogue, ToolContext
@@ -66,6 +67,8 @@ class Resource:
     mime_type: str = JSON
     completes: Mapping[str, str] = field(default_factory=dict)
     """Which variables can be completed, and as what: ref, path or epoch."""
+    watches: Callable[[Mapping[str, str]], Target] | None = None
+    """What a subscription to it watches, given the variables; None: it cannot be subscribed to."""
 
     @property
     def is_template(self) -> bool:
@@ -152,6 +155,10 @@ async def _health(repo: Repository, _: Mapping[str, str]) -> JsonValue:
     }
 
 
+def _watched_value(variables: Mapping[str, str]) -> Target:
+    return Target(variables["ref"], parse_path(variables["path"]))
+
+
 async def _epoch(repo: Repository, variables: Mapping[str, str]) -> JsonValue:
     # Every part of it has its own limit, a fraction of a megabyte together.
     info = await repo.epochs.info(variables["epoch"])
@@ -160,7 +167,14 @@ async def _epoch(repo: Repository, variables: Mapping[str, str]) -> JsonValue:
 
 RESOURCES = (
     Resource("asg://branches", "branches", "Branches and tags, and where each stands.", "asg_list_branches"),
-    Resource("asg://plans", "plans", "Plans on main, and how far each is.", "asg_query", {"target": "plans"}),
+    Resource(
+        "asg://plans",
+        "plans",
+        "Plans on main, and how far each is.",
+        "asg_query",
+        {"target": "plans"},
+        watches=lambda _: Target(DEFAULT_BRANCH, ("plans",)),
+    ),
     Resource("asg://sessions", "sessions", "Your sessions, the newest first.", "asg_query", {"target": "sessions"}),
     Resource("asg://epochs", "epochs", "Epochs, open and sealed, the newest first.", "asg_query", {"target": "epochs"}),
     Resource("asg://stats", "stats", "Counts and sizes of the store.", answer=_stats),
@@ -172,6 +186,7 @@ RESOURCES = (
         "asg_get",
         {"max_bytes": STATE_BYTES_MAX},
         completes={"ref": "ref", "path": "path"},
+        watches=_watched_value,
     ),
     Resource(
         "asg://value/{ref}{+path}",
@@ -181,6 +196,7 @@ RESOURCES = (
         {"max_bytes": REPLY_BYTES_MAX},
         _value,
         completes={"ref": "ref", "path": "path"},
+        watches=_watched_value,
     ),
     Resource(
         "asg://log/{ref}",
@@ -188,6 +204,7 @@ RESOURCES = (
         "The newest commits of a ref, with their reasons.",
         "asg_log",
         completes={"ref": "ref"},
+        watches=lambda variables: Target(variables["ref"]),
     ),
     Resource(
         "asg://diff/{ref_a}/{ref_b}",
@@ -227,13 +244,13 @@ RESOURCES = (
 class Shelf:
     """The resources that one server offers."""
 
-    def __init__(self, catalogue: Catalogue, dispatcher: Dispatcher) -> None:
+    def __init__(self, catalogue: Catalogue, dispatcher: Dispatcher, resources: Sequence[Resource] = RESOURCES) -> None:
         names = {tool.name for tool in catalogue}
-        self._offered = [one for one in RESOURCES if not one.tool or one.tool in names]
+        self._offered = [one for one in resources if not one.tool or one.tool in names]
         self._dispatcher = dispatcher
         self.listed = types.ListResourcesResult(
             resources=[
-                types.Resource(uri=one.uri, name=one.name, description=one.description, mime_type=JSON)
+                types.Resource(uri=one.uri, name=one.name, description=one.description, mime_type=one.mime_type)
                 for one in self._offered
                 if not one.is_template
             ]
@@ -261,6 +278,7 @@ class Shelf:
                 return types.ReadResourceResult(contents=[held])
             text = await self._text(context, resource, variables, uri, version)
         except AsgError as error:
+            await self._dispatcher.refused(context, reading("resources/read"), error)
             raise protocol_error(error, version, uri=uri[:URI_CHARS_MAX]) from None
         return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=JSON, text=text)])
 
@@ -307,13 +325,9 @@ class Shelf:
     def target(self, uri: str) -> Target:
         """What a subscription to the address watches. Raises NoSuchResource, or InvalidArgument for the others."""
         resource, variables = self.find(uri)
-        if resource.name in ("state", "value"):
-            return Target(variables["ref"], parse_path(variables["path"]))
-        if resource.name == "log":
-            return Target(variables["ref"])
-        if resource.name == "plans":
-            return Target(DEFAULT_BRANCH, ("plans",))
-        raise InvalidArgument(
-            f"{shown(uri)} cannot be subscribed to",
-            hint="Subscribe to asg://state/REF/PATH for a path, or to asg://log/REF for a ref.",
-        )
+        if resource.watches is None:
+            raise InvalidArgument(
+                f"{shown(uri)} cannot be subscribed to",
+                hint="Subscribe to asg://state/REF/PATH for a path, or to asg://log/REF for a ref.",
+            )
+        return resource.watches(variables)

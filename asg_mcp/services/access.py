@@ -25,6 +25,10 @@ SPECULATIONS = "spec:*"
 _WILD = re.compile(r"[*?\[]")
 
 
+SCOPE_PREFIX = "asg:"
+"""Of the scopes of an authorization server: one for each verb."""
+
+
 class Verb(StrEnum):
     """What a call does, as grants name it."""
 
@@ -37,6 +41,24 @@ class Verb(StrEnum):
 
 
 EVERY_VERB = frozenset(Verb)
+_MOVES_NONE = frozenset({Verb.READ, Verb.SEAL})
+"""Verbs that leave every branch where it is."""
+
+
+class Rule(StrEnum):
+    """What refused a call, as its error and the log name it."""
+
+    VERB = "verb"
+    AGENT = "agent"
+    REF = "ref"
+    PROTECTED = "protected"
+    PATH = "path"
+    SESSION = "session"
+    """What binds the session that the call was made in."""
+    OPERATION = "operation"
+    """What nobody may do, such as move a tag."""
+    HANDLE = "handle"
+    """A session or speculation of another principal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +77,8 @@ class Grant:
     """Globs of refs that only those who may merge can change."""
     credential: str = ""
     """The public name of the token; empty where there is none."""
+    issuer: str = ""
+    """The authorization server of the token, where one made it: its holder can ask there for more rights."""
 
     @property
     def all_refs(self) -> bool:
@@ -97,31 +121,53 @@ class Grant:
         return _matches(agent, self.agents)
 
 
+class InsufficientScope(Forbidden):
+    """A token of an authorization server lacks a scope; its holder can ask there for another token."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, grant: Grant, lacking: frozenset[Verb]) -> None:
+        self.scope = " ".join(sorted(f"{SCOPE_PREFIX}{verb}" for verb in {*grant.verbs, *lacking}))
+        first = min(lacking)
+        super().__init__(
+            f"The token of {grant.principal} has no scope {SCOPE_PREFIX}{first}",
+            hint=f"Ask {grant.issuer} for a token with the scope {self.scope}.",
+            **_asked(Rule.VERB, first),
+        )
+
+
 def decide(grant: Grant, verb: Verb, ref: str = "", paths: Iterable[Tokens] = (), agent: str | None = None) -> None:
     """Raise Forbidden unless the grant allows `verb` on a ref ("" for none), at these paths, as this agent (or None).
 
-    A change of a protected ref needs the right to merge besides. Raises InvalidName for what is no ref at all.
+    A change of a protected ref needs the right to merge besides. Raises InvalidName for what is no ref at all, and
+    InsufficientScope where another token of the same authorization server would do.
     """
+    if verb not in grant.verbs and grant.issuer:
+        raise InsufficientScope(grant, frozenset({verb}))
     if verb not in grant.verbs:
         raise Forbidden(
             f"{grant.principal} has no right to {verb}",
             hint=f"It may {', '.join(sorted(grant.verbs)) or 'do nothing'}. Ask the operator for a wider token.",
-            verb=verb.value,
+            **_asked(Rule.VERB, verb),
         )
     if agent is not None and not grant.claims(agent):
         raise Forbidden(
             f"{grant.principal} may not act as agent {agent!r}",
-            hint=f"Name one of {', '.join(grant.agents)} in provenance.agent, or use a session of it.",
+            hint=f"Name one of {', '.join(grant.agents)} in provenance.agent, or give the session that"
+            " asg_open_session opens for it.",
+            **_asked(Rule.AGENT, verb),
             agent=agent,
             agents=list(grant.agents),
         )
     if ref and not grant.reads(ref):
-        raise Forbidden(_outside(grant, ref), hint=_ref_hint(grant), ref=ref, refs=list(grant.refs))
-    if ref and verb is not Verb.READ and Verb.MERGE not in grant.verbs and _is_protected(grant, ref):
+        told = _asked(Rule.REF, verb)
+        raise Forbidden(_outside(grant, ref), hint=_ref_hint(grant), **told, ref=ref, refs=list(grant.refs))
+    if ref and verb not in _MOVES_NONE and Verb.MERGE not in grant.verbs and _is_protected(grant, ref):
         raise Forbidden(
             f"{'The ref is not named, and it may be' if ref == ANYWHERE else f'{ref} is'} protected: "
             "only who may merge changes it",
             hint="Work on a branch of your own, and have it merged; name the branch in the call.",
+            **_asked(Rule.PROTECTED, verb),
             ref=ref,
             protected=list(grant.protected),
         )
@@ -130,9 +176,15 @@ def decide(grant: Grant, verb: Verb, ref: str = "", paths: Iterable[Tokens] = ()
             raise Forbidden(
                 f"{format_path(path)} is outside what {grant.principal} may see",
                 hint=f"Name a path at or below {', '.join(map(format_path, grant.paths))}.",
+                **_asked(Rule.PATH, verb),
+                ref=ref,
                 path=format_path(path),
                 paths=[format_path(root) for root in grant.paths],
             )
+
+
+def _asked(rule: Rule, verb: Verb) -> dict[str, str]:
+    return {"rule": rule.value, "verb": verb.value}
 
 
 def _is_protected(grant: Grant, ref: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
 import stat
 import time
@@ -28,11 +29,15 @@ from asg_mcp.core.paths import format_path, parse_path
 from asg_mcp.core.times import format_time, parse_time
 from asg_mcp.errors import InvalidArgument, InvalidInput, LimitExceeded, NotFound, StorageError
 from asg_mcp.services.access import Grant, Verb
+from asg_mcp.services.oauth import ResourceServer
 
 PREFIX = "asg_"
 ANONYMOUS = "anonymous"
 """The principal of whoever needs no token."""
+LOCAL_PREFIX = "local:"
+"""With which the principal of the local user begins."""
 VERSION = 1
+_REF_GLOB = re.compile(r"(?:spec:)?[A-Za-z0-9._/*?\[\]!-]*")
 _MODE = 0o600
 _ID_BYTES = 6
 _SECRET_BYTES = 32
@@ -220,13 +225,15 @@ class TokenFile:
 class Door:
     """Who is let in: whoever has a token and, where there were none when the server started, everybody.
 
-    A first token closes the door at once; one that is revoked never opens it again.
+    A first token closes the door at once; one that is revoked never opens it again. With an authorization server it is
+    never open: whoever has a token of it is let in too.
     """
 
-    def __init__(self, tokens: TokenFile, protected: tuple[str, ...] = ()) -> None:
+    def __init__(self, tokens: TokenFile, protected: tuple[str, ...] = (), oauth: ResourceServer | None = None) -> None:
         self._tokens = tokens
         self._protected = protected
-        self._was_open = not tokens.tokens()
+        self.oauth = oauth
+        self._was_open = not tokens.tokens() and oauth is None
 
     @property
     def is_open(self) -> bool:
@@ -238,12 +245,25 @@ class Door:
         """What the token of this text allows, or "" where none was sent; None for nothing. Raises StorageError."""
         if not text:
             return Grant(ANONYMOUS) if self.is_open else None
-        grant = self._tokens.verify(text, time.time_ns() // 1_000)
+        now = time.time_ns() // 1_000
+        verifier = self._tokens if self.oauth is None or text.startswith(PREFIX) else self.oauth
+        grant = verifier.verify(text, now)
         return None if grant is None else replace(grant, protected=self._protected)
 
 
 def _checked(request: TokenRequest, now: int) -> Token:
     check_name(request.principal, "principal")
+    if request.principal == ANONYMOUS or request.principal.startswith(LOCAL_PREFIX):
+        raise InvalidArgument(
+            f"{request.principal!r} is the principal of those who need no token",
+            hint=f"Choose another name: not {ANONYMOUS}, and none that begins with {LOCAL_PREFIX}.",
+        )
+    for ref in request.refs:
+        if not _REF_GLOB.fullmatch(ref):
+            raise InvalidArgument(
+                f"{ref!r} is no glob of names of refs",
+                hint="Name branches and tags, such as team/*, or spec:* for speculations; not a time or a step back.",
+            )
     for verb in request.verbs:
         if verb not in Verb.__members__.values():
             raise InvalidArgument(f"There is no right {verb!r}", hint=f"There are {', '.join(Verb)}.")

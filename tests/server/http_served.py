@@ -17,6 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from asg_mcp.server.http import HttpOptions, HttpServer, address_of, listen, serve_http
 from asg_mcp.server.mcp import ServerOptions
+from asg_mcp.services.oauth import ResourceServer
 from asg_mcp.services.tokens import Door, TokenFile, TokenRequest
 from asg_mcp.tools.catalogue import CATALOGUE
 from tests.repo.desk import Desk, open_desk
@@ -58,14 +59,21 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    folder: Path, *tokens: str, host: str = "127.0.0.1", protected: tuple[str, ...] = ()
+    folder: Path,
+    *tokens: str,
+    host: str = "127.0.0.1",
+    protected: tuple[str, ...] = (),
+    oauth: ResourceServer | None = None,
 ) -> AsyncIterator[Site]:
-    """A server on a new store, stopped with the block. `tokens` are principals that have one before it starts."""
+    """A server on a new store, stopped with the block. `tokens` are principals that have one before it starts.
+
+    `oauth` is what verifies the tokens of an authorization server besides.
+    """
     file = TokenFile(folder / "state.db.tokens")
     for principal in tokens:
         file.add(TokenRequest(principal), NOW)
     options = HttpOptions(host, 0)
-    door = Door(file, protected)
+    door = Door(file, protected, oauth)
     ready = anyio.Event()
     servers: list[HttpServer] = []
 
@@ -76,7 +84,7 @@ async def site(
     async with open_desk(folder) as desk:
         with listen(options) as listening:
             async with anyio.create_task_group() as tasks:
-                serving = partial(serve_http, CATALOGUE, desk.repo, ServerOptions(), door.verify)
+                serving = partial(serve_http, CATALOGUE, desk.repo, ServerOptions(), door.verify, oauth=oauth)
                 tasks.start_soon(serving, listening, options.hosts, started)
                 await ready.wait()
                 port = address_of(listening).rpartition(":")[2]

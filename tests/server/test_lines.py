@@ -95,6 +95,7 @@ def test_an_id_that_is_salvaged_from_a_line_too_long_is_the_requests_own(
         (b'{"id":5}', -32600, 5),
         (b'{"id":[5]}', -32600, None),
         (b'{"id":"\\ud800"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":"a\\ud800","method":"ping"}', -32600, None),
         (b"[]", -32600, None),
         (b"null", -32600, None),
     ],

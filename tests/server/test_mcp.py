@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -57,6 +58,18 @@ async def test_the_list_may_be_cached() -> None:
         listed = await client.list_tools()
     assert listed.ttl_ms == 3_600_000
     assert listed.cache_scope == "private"
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_subscriptions_are_announced_and_no_list_that_changes(mode: Literal["legacy", "auto"]) -> None:
+    server = build_server(CATALOGUE, NO_REPOSITORY, "local:tester", ServerOptions())
+    async with Client(server, mode=mode) as client:
+        told = client.server_capabilities
+    assert told.tools is not None
+    assert told.prompts is not None
+    assert told.resources is not None
+    assert told.resources.subscribe is True
+    assert not (told.tools.list_changed or told.prompts.list_changed or told.resources.list_changed)
 
 
 async def test_the_agent_of_the_options_is_recorded_in_place_of_the_clients_name() -> None:
