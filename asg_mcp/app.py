@@ -3,30 +3,68 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio.to_thread
 
 from asg_mcp import config
+from asg_mcp.core.classes import ValueClass, Vault
 from asg_mcp.core.intents import Author
-from asg_mcp.errors import InvalidArgument, StoreCorrupt, StoreIncompatible
+from asg_mcp.core.nodes import Hasher
+from asg_mcp.core.paths import Tokens
+from asg_mcp.errors import (
+    AsgError,
+    StorageError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreIncompatible,
+    UnknownOutcome,
+)
+from asg_mcp.repo.archived import damaged
+from asg_mcp.repo.importing import ArchiveHead, Importing, read_log
+from asg_mcp.repo.keyring import LogSigner, Rotation
 from asg_mcp.repo.marking import Mark, MarkedSigner, Marker, mark_of
+from asg_mcp.repo.replaying import pins_in
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.restoring import start_incarnation
 from asg_mcp.repo.verify import Progress, VerifyReport, verify
-from asg_mcp.services.backups import backup_name, default_folder, rotate
-from asg_mcp.services.files import make_folder, place_new
+from asg_mcp.services.archives import (
+    ArchiveFile,
+    Exported,
+    bundle_files,
+    check_signer,
+    write_archive,
+    write_bundles,
+)
+from asg_mcp.services.backups import backup_name, rotate
+from asg_mcp.services.classkeys import ClassKeys
+from asg_mcp.services.files import make_folder, new_file, remove
+from asg_mcp.services.keys import rotate_key
 from asg_mcp.services.marks import MarkFiles
+from asg_mcp.services.places import (
+    archive_place,
+    check_class_keys,
+    new_place,
+    place_file,
+    place_of_backup,
+    place_with_keys,
+    unusable,
+)
+from asg_mcp.services.planscan import forget as forget_plans
 from asg_mcp.services.signing import KeyFile, PassingKey
 from asg_mcp.storage.copies import StillStore, copy_store, workplace
 from asg_mcp.storage.memory import MemoryStore
+from asg_mcp.storage.seeding import Seed, make_store
 from asg_mcp.storage.sqlite import open_store
 
+logger = logging.getLogger(__name__)
 KEY_SUFFIX = ".key"
 """After the store's name: the file of the key that signs its checkpoints, made when the first epoch is sealed."""
 MARKS_FOLDER = "marks"
@@ -57,14 +95,18 @@ async def open_repository(
             path=str(path),
         )
     policy = config.secrets_policy(secrets)
-    store = await open_store(path)
+    keys = class_keys(path)
+    store = await open_store(path, keys)
     marks = marks_of(path)
     marker = Marker(store, marks)
     try:
+        _finish_destroying(store.hasher.classes.all, keys)
         if marked:
             marker.check()
             store.on_durable(marker.wrote)
-        repository = Repository(store, MarkedSigner(KeyFile(key_path(path)), store, marks, _signed()), policy)
+        store.on_forget(forget_plans)
+        signer = LogSigner(KeyFile(key_path(path)), store)
+        repository = Repository(store, MarkedSigner(signer, store, marks, _signed()), policy)
         if create:
             await repository.create()
         yield repository
@@ -73,6 +115,19 @@ async def open_repository(
             await marker.close()
         finally:
             await store.close()
+
+
+def _finish_destroying(classes: Iterable[ValueClass], keys: ClassKeys) -> None:
+    """Destroy keys of classes that are destroyed: whoever did that may have been stopped before the key was gone.
+
+    A key that cannot be destroyed is in use nowhere and keeps nobody from working; `doctor` tells of it.
+    """
+    for group in classes:
+        if group.destroyed:
+            try:
+                keys.destroy(group.name)
+            except StorageError as error:
+                logger.warning("%s", error.message)
 
 
 @asynccontextmanager
@@ -110,21 +165,31 @@ async def back_up(path: Path, to: Path | None, keep: int, progress: Progress) ->
 
     Raises InvalidArgument, and what `open_repository` and `copy_store` raise.
     """
-    folder, name = _place_of_backup(path, to, keep)
-    async with open_repository(path, create=False):
+    folder, name = place_of_backup(path, to, keep)
+    async with open_repository(path, create=False) as repository:
         try:
             make_folder(folder)
         except OSError as error:
-            raise _unusable(folder, error) from error
+            raise unusable(folder, error) from error
+        if (await repository.health()).shrink_due:
+            raise StoreBusy(
+                "Something was erased, and its bytes may still be in the file: a copy would have them too",
+                hint="Finish that first: asg-mcp redact --finish",
+            )
         with workplace(folder) as made:
             at = time.time_ns() // 1_000
             mark = await anyio.to_thread.run_sync(lambda: copy_store(path, made, mark_of, progress))
-            report = await anyio.to_thread.run_sync(lambda: _read_again(made, mark, progress))
+            report = await anyio.to_thread.run_sync(lambda: _read_again(made, mark, progress, class_keys(path)))
             if not report.ok:
                 return Copied(report, mark)
             size = made.stat().st_size
             kept = folder / (name or backup_name(path, mark, at))
-            _place(made, kept)
+            place_file(made, kept)
+            try:
+                _check_not_erased(repository, mark.size)
+            except StoreBusy:
+                kept.unlink()  # no receipt names this copy, and it may hold what is gone from the store
+                raise
         removed = rotate(folder, path, mark, keep) if keep else []
         with contextlib.suppress(OSError):  # `doctor` tells of a folder of marks that cannot be written to
             marks_of(path).note_backup(mark, kept, at)
@@ -140,7 +205,7 @@ async def restore(backup: Path, to: Path, author: Author, progress: Progress) ->
     """
     if not has_store(backup):
         raise StoreIncompatible(f"There is no store at {backup}", hint="Give the file that `asg-mcp backup` made.")
-    to = _new_place(to)
+    to = new_place(to)
     with workplace(to.parent) as made:
         mark = await anyio.to_thread.run_sync(lambda: copy_store(backup, made, mark_of, progress, still=True))
         store = await open_store(made)
@@ -155,36 +220,146 @@ async def restore(backup: Path, to: Path, author: Author, progress: Progress) ->
         if not report.ok:
             return Copied(report, mark)
         size = made.stat().st_size
-        _place(made, to)
+        place_file(made, to)
     with contextlib.suppress(OSError):
         marks_of(to).begin(new)
     return Copied(report, mark, to, size)
 
 
-def _place_of_backup(path: Path, to: Path | None, keep: int) -> tuple[Path, str]:
-    """The folder of a backup, and its name where that is given."""
-    if to is None or to.is_dir():
-        return default_folder(path.resolve()) if to is None else to.resolve(), ""
-    if keep:
-        raise InvalidArgument("--keep counts the backups in a folder, and --to names a file", hint="Name a folder.")
-    _check_free(to)
-    return to.parent.resolve(), to.name
+async def export_repository(path: Path, to: Path, progress: Progress, *, force: bool = False) -> Exported:
+    """Write all of the store at a path to an archive (0600), which has its keys: the same store gives the same bytes.
+
+    Its checkpoint is signed where the store has a key; none is made for it. Raises InvalidArgument where something is
+    at `to`, unless it is to be replaced, and what `open_repository` and `write_archive` raise.
+    """
+    target = archive_place(to, force=force)
+    keys = class_keys(path)
+    async with open_repository(path, create=False) as repository:
+        signer = repository.epochs.signer if key_path(path).exists() else None
+        with workplace(target.parent) as made:
+            try:
+                with new_file(made) as file:
+                    exported = await write_archive(repository, file, keys.exported, signer, progress)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise unusable(target, error) from error
+            mark = await repository.read(lambda view: mark_of(view.reader))
+            with contextlib.suppress(OSError):  # before it is looked: a redaction finds the note, or is found
+                marks_of(path).note_archive(mark.origins[0], target, exported.checkpoint.size)
+            _check_not_erased(repository, exported.checkpoint.size)
+            place_file(made, target, force=force)
+            try:
+                _check_not_erased(repository, exported.checkpoint.size)
+            except StoreBusy:
+                target.unlink()  # no receipt names it, and it may hold what is gone from the store
+                raise
+    return exported
 
 
-def _new_place(to: Path) -> Path:
-    """The path of a store to be made, links followed, its folder made where there is none."""
-    path = to.resolve()
-    _check_free(path)
+def _check_not_erased(repository: Repository, size: int) -> None:
+    """Raise StoreBusy where something was erased, or a class destroyed, since the log had this size."""
+    if repository.erased_since(size):
+        raise StoreBusy("Something was erased from the store while it was copied", hint="Repeat the command.")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An archive that was read, and what was made of it."""
+
+    head: ArchiveHead
+    report: VerifyReport
+    mark: Mark
+    """How far the new log has come."""
+    bundles: tuple[str, ...]
+    """The sealed epochs whose evidence is in the archive."""
+    classes: tuple[str, ...]
+    """Sensitive prefixes whose keys were in it."""
+    path: Path | None = None
+    """The new store; None where the archive was only checked."""
+    size_bytes: int = 0
+    written: tuple[Path, ...] = ()
+    """Bundles that were written out."""
+
+
+async def import_repository(
+    archive: Path,
+    to: Path | None,
+    author: Author,
+    progress: Progress,
+    *,
+    bundles: Path | None = None,
+    key: str = "",
+) -> Imported:
+    """Make a new store from an archive, every hash made again; with `to` None only check that it could be made.
+
+    Nothing may be at `to`. With `bundles` the evidence of the sealed epochs is written to that folder; `key` is the
+    public key that must have signed the archive's checkpoint. Raises InvalidArgument, ArchiveDamaged, which names the
+    place, StoreIncompatible and StorageError; nothing is left then.
+    """
     try:
-        make_folder(path.parent)
+        file = archive.open("rb")
     except OSError as error:
-        raise _unusable(path.parent, error) from error
-    return path
+        raise StoreIncompatible(
+            f"{archive} cannot be read: {error.strerror}", hint="Give the file that `asg-mcp export-repo` wrote."
+        ) from error
+    with file, contextlib.ExitStack() as stack:
+        found = await anyio.to_thread.run_sync(ArchiveFile, file)
+        if key:
+            check_signer(found.head, key)
+        files = {} if bundles is None else bundle_files(found, bundles)
+        path = None if to is None else new_place(to)
+        if path is not None:
+            check_class_keys(path, found.keys.class_keys)
+        folder = Path(stack.enter_context(TemporaryDirectory())) if path is None else path.parent
+        made = stack.enter_context(workplace(folder))
+        imported = await _imported(found, made, author, progress)
+        if path is None:
+            return imported
+        size = made.stat().st_size
+        try:
+            await anyio.to_thread.run_sync(write_bundles, found, files)
+        except OSError as error:
+            raise unusable(bundles or path, error) from error
+        try:
+            place_with_keys(made, path, imported.classes)
+        except AsgError:
+            remove(files.values())
+            raise
+        with contextlib.suppress(OSError):
+            marks_of(path).begin(imported.mark)
+    return replace(imported, path=path, size_bytes=size, written=tuple(files.values()))
 
 
-def _read_again(made: Path, mark: Mark, progress: Progress) -> VerifyReport:
+async def _imported(archive: ArchiveFile, made: Path, author: Author, progress: Progress) -> Imported:
+    """Make the store of an archive in an empty folder, with its class keys beside it, and verify it."""
+    source = await anyio.to_thread.run_sync(read_log, archive, progress)
+    await anyio.to_thread.run_sync(archive.check_bundles, source, progress)
+    keys, vault = archive.keys, class_keys(made)
+    for name, key in keys.class_keys.items():
+        vault.put(name, key)
+    pins = b""
+    if archive.head.counts["salts"]:
+        hasher = Hasher(keys.class_key, keys.level_salt)
+        hasher.classes.load(keys.classes, vault)
+        pins = await anyio.to_thread.run_sync(pins_in, archive.commits(), hasher, archive.head.counts["commits"])
+    make_store(made, Seed(keys.class_key, keys.level_salt, pins, keys.classes))
+    store = await open_store(made, vault)
+    try:
+        await Importing(store, archive, source, progress).run(author)
+        report = await anyio.to_thread.run_sync(lambda: verify(store, progress, PassingKey()))
+        with store.reading() as reader:
+            mark = mark_of(reader)
+    finally:
+        await store.close()
+    for problem in report.problems:
+        raise damaged(problem.what, problem.message)
+    return Imported(archive.head, report, mark, tuple(archive.bundles), tuple(keys.class_keys))
+
+
+def _read_again(made: Path, mark: Mark, progress: Progress, vault: Vault) -> VerifyReport:
     """Verify a copy that is not named yet."""
-    store = StillStore(made)
+    store = StillStore(made, vault)
     with store.reading() as reader:
         found = mark_of(reader)
     if found != mark:
@@ -193,29 +368,6 @@ def _read_again(made: Path, mark: Mark, progress: Progress) -> VerifyReport:
         return verify(store, progress, PassingKey())
     finally:
         store.shut()
-
-
-def _check_free(path: Path) -> None:
-    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
-        if os.path.lexists(file):
-            raise InvalidArgument(
-                f"There is a file already: {file}", hint="Give a path where nothing is: nothing is ever replaced."
-            )
-
-
-def _place(made: Path, path: Path) -> None:
-    try:
-        place_new(made, path)
-    except FileExistsError as error:
-        raise InvalidArgument(
-            f"There is a file already: {path}", hint="Somebody was faster. Give a path where nothing is."
-        ) from error
-    except OSError as error:
-        raise _unusable(path, error) from error
-
-
-def _unusable(path: Path, error: OSError) -> StoreIncompatible:
-    return StoreIncompatible(f"{path} cannot be made: {error.strerror}", hint="Give a place that you may write to.")
 
 
 def marks_of(path: Path) -> MarkFiles:
@@ -232,6 +384,45 @@ def key_path(path: Path) -> Path:
     """Where the key of the store at this path is; it may not be there yet."""
     file = path.resolve()
     return file.with_name(file.name + KEY_SUFFIX)
+
+
+async def rotate_log_key(path: Path, author: Author, *, lost: bool) -> Rotation:
+    """Hand the log of the store at a path over to a new key; see `rotate_key`, whose errors it raises."""
+    async with open_repository(path, create=False) as repository:
+        return await rotate_key(repository, KeyFile(key_path(path)), author, lost=lost)
+
+
+def class_keys(path: Path) -> ClassKeys:
+    """The keys of the sensitive prefixes of the store at this path."""
+    return ClassKeys(path.resolve())
+
+
+async def make_class(path: Path, name: str, prefix: Tokens, author: Author) -> ValueClass:
+    """Give a prefix of the store at a path a key of its own. Raises what `repo.classing` and `ClassKeys` raise."""
+    async with open_repository(path, create=False) as repository:
+        await repository.classes.check(name, prefix)
+        keys = class_keys(path)
+        keys.make(name)
+        try:
+            return await repository.classes.make(name, prefix, author)
+        except UnknownOutcome as error:
+            raise UnknownOutcome(
+                f"{error.message}. The key is kept: {keys.path(name)}",
+                hint=f"Look with `asg-mcp class list`. Where {name} is not listed, remove the file and repeat.",
+            ) from error
+        except AsgError:
+            # A class without its key would be of no use to anybody, for ever; a key without its class is only a file.
+            if all(group.name != name for group in repository.classes.all()):
+                keys.destroy(name)
+            raise
+
+
+async def destroy_class(path: Path, name: str, reason: str, author: Author) -> ValueClass:
+    """Destroy the key of a sensitive prefix, once that is in the log. Raises NotFound and StorageError."""
+    async with open_repository(path, create=False) as repository:
+        group = await repository.classes.destroy(name, reason, author)
+        class_keys(path).destroy(name)
+    return group
 
 
 def has_store(path: Path) -> bool:

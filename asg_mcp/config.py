@@ -74,6 +74,12 @@ def state_folder() -> Path:
     return Path(platformdirs.user_state_dir(PROGRAM, appauthor=False))
 
 
+def client_folder(variable: str) -> Path | None:
+    """The folder that a variable of the system or of a client names; None when it names none."""
+    given = Path(os.environ.get(variable, ""))
+    return given if given.is_absolute() else None
+
+
 def default_agent(agent: str = "") -> str:
     """The agent given with --agent, else in ASG_AGENT; empty when neither names one."""
     return agent or os.environ.get(AGENT_VARIABLE, "")
@@ -98,9 +104,14 @@ def read_only(*, given: bool = False) -> bool:
     return given or text.strip().lower() in _YES
 
 
+def secrets_text(given: str = "") -> str:
+    """The policy given with --secrets, else in ASG_SECRETS; empty when neither names one."""
+    return given or os.environ.get(SECRETS_VARIABLE, "")
+
+
 def secrets_policy(given: str = "") -> Policy:
     """What becomes of secrets in writes, as --secrets says, else ASG_SECRETS. Raises InvalidInput."""
-    return parse_policy(given or os.environ.get(SECRETS_VARIABLE, ""))
+    return parse_policy(secrets_text(given))
 
 
 def local_principal() -> str:

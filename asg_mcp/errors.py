@@ -45,6 +45,7 @@
         ├── StoreCorrupt         stored bytes are not what was written
         ├── StoreFull            no space left; nothing was written
         ├── UnknownOutcome       an I/O error at the commit itself
+        ├── ArchiveDamaged       an archive of a repository is not what was exported; nothing was made of it
         └── StoreIncompatible    not a store of ours, or one from a newer program
             └── StoreBehind      an older copy of the store was put in its place
 
@@ -279,6 +280,11 @@ class UnknownOutcome(StorageError):
         "Repeat the call with the same request_id: it is answered from the store if it took effect."
         " Without one, read the path to see whether it did."
     )
+
+
+class ArchiveDamaged(StorageError):
+    code = "archive_damaged"
+    default_hint = "Nothing was made. Take the archive again, byte for byte, from where export-repo wrote it."
 
 
 class StoreIncompatible(StorageError):

@@ -44,6 +44,7 @@ HOME_OF: dict[str, str] = {
     "sqlite3": "storage",
     "aiosqlite": "storage",
     "cryptography": "services",
+    "jwt": "services",
 }
 """Libraries with one layer each: whoever embeds the package loads no server, and SQLite has one adapter."""
 

@@ -8,23 +8,28 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asg_mcp import app, config
 from asg_mcp.app import back_up, key_path, marks_of, open_repository, restore
+from asg_mcp.core.events import EventKind
 from asg_mcp.core.intents import Author
-from asg_mcp.errors import InvalidArgument, StoreBehind, StoreCorrupt, StoreIncompatible
+from asg_mcp.errors import InvalidArgument, StoreBehind, StoreBusy, StoreCorrupt, StoreIncompatible
+from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.logtree import log_root
 from asg_mcp.repo.marking import Mark, mark_of
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.requests import EpochRequest
 from asg_mcp.repo.results import EpochInfo
 from asg_mcp.repo.verify import Problem, VerifyReport
+from asg_mcp.services import places
 from asg_mcp.services.epochs import create_epoch, seal_epoch
 from asg_mcp.storage.base import Reader
 from tests.kit.processes import unmeasured_environment
 from tests.repo.desk import Desk
+from tests.repo.stores import ALICE
 
 WHO = Author("local:tester", "tester")
 WAIT_SECONDS_MAX = 120.0
@@ -256,7 +261,7 @@ async def test_a_backup_that_cannot_be_named_is_told_and_leaves_nothing(
 
     await write(store, 1)
     (tmp_path / "there").mkdir()
-    monkeypatch.setattr(app, "place_new", fail)
+    monkeypatch.setattr(places, "place_new", fail)
     with pytest.raises(StoreIncompatible, match="cannot be made: Permission denied"):
         await back_up(store, tmp_path / "there", 0, silent)
     assert os.listdir(tmp_path / "there") == []
@@ -325,7 +330,7 @@ async def test_a_place_that_is_taken_meanwhile_is_not_taken_back(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await write(store, 1)
-    monkeypatch.setattr(app, "_check_free", lambda _: None)
+    monkeypatch.setattr(places, "_check_free", lambda _: None)
     (tmp_path / "new.db").write_bytes(b"mine")
     with pytest.raises(InvalidArgument, match="There is a file already"):
         await restore(store, tmp_path / "new.db", WHO, silent)
@@ -344,3 +349,27 @@ async def test_what_is_no_store_is_not_restored_and_a_damaged_one_neither(
     made = await restore(store, tmp_path / "new.db", WHO, silent)
     assert (made.path, made.report.ok) == (None, False)
     assert not (tmp_path / "new.db").exists()
+
+
+async def test_a_copy_that_an_erasure_overtook_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "state.db"
+    async with open_repository(store) as repository:
+        await Desk(repository).set("/n", "a")
+    verified = app._read_again
+
+    def overtaken(*given: Any) -> VerifyReport:
+        report = verified(*given)
+
+        async def erase() -> None:
+            async with open_repository(store) as repository:
+                await repository._store.rewrite(
+                    lambda writer: log_event(writer, EventKind.REDACTED, ALICE, body={"what": "value", "values": []})
+                )
+
+        asyncio.run(erase())
+        return report
+
+    monkeypatch.setattr(app, "_read_again", overtaken)
+    with pytest.raises(StoreBusy, match="while it was copied"):
+        await back_up(store, tmp_path / "copy.db", 0, silent)
+    assert not (tmp_path / "copy.db").exists()

@@ -9,7 +9,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from asg_mcp import __version__, config
-from asg_mcp.cli import demo, exporting, health, httpserving, keeping, migrating, reading, serving, tokens
+from asg_mcp.cli import (
+    archives,
+    classes,
+    collecting,
+    demo,
+    exporting,
+    health,
+    httpserving,
+    install,
+    keeping,
+    keys,
+    migrating,
+    reading,
+    redacting,
+    serving,
+    tokens,
+    verifying,
+)
 from asg_mcp.cli.output import Output
 from asg_mcp.core.limits import BACKUPS_KEPT_MAX, PAGE_ITEMS_DEFAULT, VALUE_DEPTH_MAX
 from asg_mcp.errors import InvalidArgument
@@ -127,12 +144,20 @@ def parser() -> argparse.ArgumentParser:
         parents=[serving_options, tool_options],
     )
     httpserving.add_options(command.add_argument_group("HTTP"))
+    command = add("install", install.install, install.INSTALL, parents=[answering, serving_options, tool_options])
+    install.add_options(command, installs=True)
+    install.add_options(add("uninstall", install.uninstall, install.UNINSTALL), installs=False)
     _add_reading(add)
     _add_migrate(add("migrate", migrating.migrate, MIGRATE, parents=[answering, serving_options]))
     _add_export(add("export", exporting.export, "write the evidence bundle of a sealed epoch, for anybody to verify"))
-    add("verify", health.verify, "replay and re-hash everything in the store; name what is damaged")
-    add("doctor", health.doctor, "check the program, the store's surroundings and a server of its own")
+    _add_checking(add)
     _add_keeping(add)
+    archives.add_export_options(add("export-repo", archives.export_repo, archives.EXPORT), _file)
+    command = add("import-repo", archives.import_repo, archives.IMPORT, parents=[answering, serving_options])
+    archives.add_import_options(command, _file)
+    collecting.add_options(add("gc", collecting.gc, collecting.GC, parents=[answering, serving_options]))
+    redacting.add_commands(add("redact", redacting.finish, redacting.REDACT), add)
+    _add_classes(add)
     _add_tokens(add)
     command = add("demo", demo.demo, "play the 2 AM incident through a real MCP client and server")
     command.add_argument("--keep", action="store_true", help="keep the store of the demo, to look around in it")
@@ -145,6 +170,16 @@ def _add_profile(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--tools", metavar="NAMES", help="tools between commas, together with those of --toolsets")
     group.add_argument("--exclude-tools", metavar="NAMES", help="tools between commas that are left out of these")
     group.add_argument("--read-only", action="store_true", help="only tools that change nothing")
+
+
+def _add_checking(add: Callable[..., _Parser]) -> None:
+    command = add("verify", verifying.verify, verifying.VERIFY)
+    command.epilog = verifying.EXIT_CODES
+    verifying.add_options(command)
+    add("doctor", health.doctor, "check the program, the store's surroundings and a server of its own")
+    group = add("key", keys.show, keys.SHOW).add_subparsers(title="commands", metavar="COMMAND")
+    add("show", keys.show, keys.SHOW, below=group)
+    keys.add_options(add("rotate", keys.rotate, keys.ROTATE, below=group))
 
 
 def _add_reading(add: Callable[[str, Command, str], _Parser]) -> None:
@@ -206,10 +241,18 @@ def _add_keeping(add: Callable[..., _Parser]) -> None:
     )
 
 
+def _add_classes(add: Callable[..., _Parser]) -> None:
+    group = add("class", classes.listed, classes.LIST).add_subparsers(title="commands", metavar="COMMAND")
+    classes.add_options(add("add", classes.add, classes.ADD, below=group))
+    add("list", classes.listed, classes.LIST, below=group)
+    classes.destroy_options(add("destroy", classes.destroy, classes.DESTROY, below=group))
+
+
 def _add_tokens(add: Callable[..., _Parser]) -> None:
     group = add("token", tokens.listed, tokens.LIST).add_subparsers(title="commands", metavar="COMMAND")
     tokens.add_options(add("add", tokens.add, tokens.ADD, below=group))
     add("list", tokens.listed, tokens.LIST, below=group)
+    _add_count(add("denials", tokens.denials, tokens.DENIALS, below=group))
     command = add("revoke", tokens.revoke, tokens.REVOKE, below=group)
     command.add_argument("id", metavar="ID", help="the id of the token, or all of it")
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from asg_mcp import __version__, config
-from asg_mcp.app import Copied, back_up, key_path, restore
+from asg_mcp.app import Copied, back_up, class_keys, key_path, open_repository, restore
 from asg_mcp.cli.health import ProgressBar, size_text
 from asg_mcp.cli.output import BAD, GOOD, STRONG, Output
 from asg_mcp.core.intents import Author
 from asg_mcp.core.times import format_time
 from asg_mcp.repo.marking import Mark
 from asg_mcp.repo.repository import PROGRAM
+from asg_mcp.services.classkeys import class_key_files
 
 
 async def backup(output: Output, options: Namespace) -> int:
@@ -27,7 +28,8 @@ async def backup(output: Output, options: Namespace) -> int:
     if made.path is None:
         return _damaged(output, made, path, {**told, "key": str(key)})
     if output.as_json:
-        output.document({**told, "key": str(key) if key.exists() else None})
+        files = [str(file) for file in class_key_files(path.resolve())]
+        output.document({**told, "key": str(key) if key.exists() else None, "class_keys": files})
         return 0
     output.line(("Backed up", GOOD), f": {made.path} ({size_text(made.size_bytes)}), verified.")
     _show_mark(output, made.mark)
@@ -35,6 +37,8 @@ async def backup(output: Output, options: Namespace) -> int:
         output.field("removed", str(file))
     if key.exists():
         output.field("key", f"not included. Keep {key} apart from the backups, where nobody else can read it.")
+    for file in class_key_files(path.resolve()):
+        output.field("class key", f"not included. Keep {file} apart too: without it what it seals cannot be read.")
     output.field("restore", f"{config.PROGRAM} restore {made.path} --to NEWFILE")
     return 0
 
@@ -49,9 +53,10 @@ async def restored(output: Output, options: Namespace) -> int:
     told = {**_told(made, source), "incarnation": len(made.mark.origins) + 1}
     if made.path is None:
         return _damaged(output, made, source, told)
-    key = key_path(made.path)
+    key, lacking = key_path(made.path), await _class_keys_lacking(made.path)
     if output.as_json:
-        output.document({**told, "key": str(key), "key_is_there": key.exists()})
+        document = {**told, "key": str(key), "key_is_there": key.exists()}
+        output.document({**document, "class_keys": [str(file) for file in lacking]})
         return 0
     output.line(("Restored", GOOD), f": {made.path}, incarnation {told['incarnation']} of the store, verified.")
     _show_mark(output, made.mark)
@@ -65,8 +70,18 @@ async def restored(output: Output, options: Namespace) -> int:
         text = f"the log goes on under a new name, so it signs with a new key: the first seal makes {key}."
     output.field("key", text)
     output.field("", "What was signed before is verified with the public key of before.")
+    for file in lacking:
+        output.field("class key", f"put it here: {file}. Without it what it seals cannot be read.")
     output.field("lost", "what was written after this copy was taken is not in it; the log says from where it goes on.")
     return 0
+
+
+async def _class_keys_lacking(path: Path) -> list[Path]:
+    """Where the keys of a store's sensitive prefixes belong that are not there, but for those that were destroyed."""
+    async with open_repository(path, create=False) as repository:
+        groups = repository.classes.all()
+    keys = class_keys(path)
+    return [keys.path(group.name) for group in groups if not group.destroyed and not keys.has(group.name)]
 
 
 def _told(made: Copied, source: Path) -> dict[str, Any]:

@@ -69,6 +69,9 @@ async def get(output: Output, options: Namespace) -> int:
     output.value(json.dumps(reply.value, indent=2, ensure_ascii=False))
     last = reply.last_change
     output.note(f"last changed by {last.agent} at {render.when(last.at)}: {last.description} ({last.commit})")
+    if reply.withheld:
+        paths = ", ".join(reply.withheld[:3]) + (" and more" if len(reply.withheld) > 3 else "")
+        output.warn(f"what was erased is shown as $withheld with its id: {paths}")
     if reply.truncated:
         parts = ", ".join(part.path for part in reply.omitted[:3]) or "its end"
         output.warn(f"the value is not complete; left out: {parts}. Ask for those paths by themselves.")

@@ -96,7 +96,9 @@ def chain(output: Output, item: Explained) -> None:
 
 
 def _reasons(item: Explained) -> Iterator[tuple[str, str]]:
-    if item.withheld:
+    if item.pruned:
+        yield "why", "(gc took away what this commit held; that it was made is on record)"
+    elif item.withheld:
         yield "why", "(the texts of this commit were erased; that they existed is on record)"
     if item.reasoning:
         yield "why", item.reasoning
@@ -157,7 +159,7 @@ def log(output: Output, commits: list[CommitItem]) -> None:
     for item in commits:
         sure = percent(item.confidence) if "confidence" in item.model_fields_set else ""
         head = f"{item.commit}  {item.at[:16].replace('T', ' ')}  {item.agent:<{agents}}  {sure:>5}  "
-        first, _, more = item.description.partition("\n")
+        first, _, more = ("(gc took away what it held)" if item.pruned else item.description).partition("\n")
         merged = ("merge ", DIM) if len(item.parents) > 1 else ""
         output.hanging(len(head), merged, (item.category, STRONG), f": {first}{' …' if more else ''}", first=head)
 

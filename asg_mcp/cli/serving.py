@@ -138,9 +138,9 @@ def tell(output: Output, options: Namespace) -> None:
     output.line()
     for label, text in (
         ("store", f"{path}{'' if exists else ' (made when a client first starts the server)'}"),
-        ("Claude Code", add_to_claude_code),
-        ("Claude Desktop", f"claude_desktop_config.json: {json.dumps(configuration, ensure_ascii=False)}"),
-        ("Cursor", "the same in ~/.cursor/mcp.json"),
+        ("connect", f"{program} install claude-code, claude-desktop, cursor, vscode or gemini"),
+        ("by hand", add_to_claude_code),
+        ("", f"claude_desktop_config.json, ~/.cursor/mcp.json: {json.dumps(configuration, ensure_ascii=False)}"),
         ("", ""),
         ("try it", f"{program} demo"),
         ("look into it", f"{program} get, log, blame, diff, branches"),
@@ -148,4 +148,4 @@ def tell(output: Output, options: Namespace) -> None:
         ("all options", f"{program} --help"),
     ):
         # Never wrapped: these lines are there to be copied.
-        output.line((f"  {label:<{_LABEL_WIDTH}}", LABEL) if label else "", text)
+        output.line((f"  {label:<{_LABEL_WIDTH}}", LABEL) if text else "", text)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
 
 from asg_mcp import config
+from asg_mcp.app import open_repository
 from asg_mcp.cli.output import DIM, LABEL, STRONG, Output
+from asg_mcp.repo.denying import Denial
+from asg_mcp.repo.denying import denials as last_denials
 from asg_mcp.services.access import Verb
 from asg_mcp.services.tokens import Token, TokenFile, TokenRequest
 
 LIST = "list the tokens that let clients of `serve --http` in"
 ADD = "make a token; it is shown this once"
 REVOKE = "refuse a token from now on"
+DENIALS = "list who was refused what, the newest first, as the log of the store has it"
 _DEFAULT = TokenRequest("")
+_WILD = re.compile(r"[*?]|\[.*\]")
 
 
 def add_options(command: ArgumentParser) -> None:
@@ -57,6 +65,8 @@ async def add(output: Output, options: Namespace) -> int:
         options.expires,
     )
     text, token = _file(options).add(request, _now())
+    for path in filter(_WILD.search, token.paths):
+        output.warn(f"{path} is that very path: paths have no wildcards, and hold all that is below them.")
     if output.as_json:
         output.document({"token": text, **token.shown()})
         return 0
@@ -86,6 +96,28 @@ async def revoke(output: Output, options: Namespace) -> int:
     else:
         output.line("Revoked ", (token.id, STRONG), f" of {token.principal}.")
     return 0
+
+
+async def denials(output: Output, options: Namespace) -> int:
+    """Tell who was refused what."""
+    place = config.store_place(options.db)
+    async with open_repository(place.path, create=False) as repository:
+        count = options.count or await repository.read(lambda view: view.reader.events_count())
+        found = await repository.read(lambda view: last_denials(view, count))
+    if output.as_json:
+        output.document({"denials": [asdict(one) for one in found]})
+        return 0
+    if not found:
+        output.note("Nobody was refused anything.")
+    for one in found:
+        output.line((one.at, DIM), "  ", (one.principal, LABEL), f"  {one.denial.what}: {', '.join(_told(one.denial))}")
+    return 0
+
+
+def _told(denial: Denial) -> Iterator[str]:
+    for name, part in asdict(denial).items():
+        if part and name != "what":
+            yield f"{name} {part}"
 
 
 def _show(output: Output, token: Token) -> None:

@@ -31,13 +31,32 @@ class ValueIdMaker:
     """Makes value ids under one class key (32 bytes) and the pins of earlier ones; see `pins_of`."""
 
     def __init__(self, class_key: bytes, pins: bytes = b"") -> None:
+        self._held = (b"", b"")
         self.rekey(class_key, pins)
 
-    def rekey(self, class_key: bytes, pins: bytes) -> None:
-        """Go on under another class key. Values with a pin keep their ids."""
+    def rekey(self, class_key: bytes, pins: bytes) -> bool:
+        """Go on under another class key, with pins for the values that keep their ids; False if that is so already."""
         assert len(class_key) == CLASS_KEY_BYTES, f"BUG: a class key has {CLASS_KEY_BYTES} bytes"
         assert len(pins) % _PIN_BYTES == 0, f"BUG: a pin has {_PIN_BYTES} bytes"
+        if self._held == (class_key, pins):
+            return False
         self._held = class_key, pins  # replaced at once: other threads make ids meanwhile
+        return True
+
+    @property
+    def class_key(self) -> bytes:
+        """The key: whoever has it can guess values of few bits from their ids."""
+        return self._held[0]
+
+    @property
+    def pinned(self) -> bool:
+        """Whether some values keep salts of an earlier key."""
+        return bool(self._held[1])
+
+    @property
+    def state(self) -> object:
+        """What is another object once the class key or the pins were replaced."""
+        return self._held
 
     def salt_of(self, canonical: bytes) -> str:
         """The salt, as 32 hex digits, of a value given by its canonical bytes."""

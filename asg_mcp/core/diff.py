@@ -10,7 +10,7 @@ from asg_mcp.core.lists import align
 from asg_mcp.core.lockstep import Cursor, step_over_common
 from asg_mcp.core.nodes import LIST, SCALAR
 from asg_mcp.core.paths import ELEMENT, END, Tokens, map_segment, unescape_segment
-from asg_mcp.core.state import Spot, State, entry_type
+from asg_mcp.core.state import UNREADABLE_TYPE, Spot, State
 from asg_mcp.core.tree import Tree
 
 
@@ -212,7 +212,8 @@ def _typed(a: State, b: State, delta: Delta) -> Iterator[Difference]:
     elif new is None:
         yield Difference("remove", delta.tokens, old, None)
     else:
-        op = "replace" if entry_type(old.entry) == entry_type(new.entry) else "type"
+        types = {a.type_name(old), b.type_name(new)}
+        op = "type" if len(types) > 1 and UNREADABLE_TYPE not in types else "replace"  # nobody knows what it was
         source = old.tokens if old.tokens != new.tokens else None
         yield Difference(op, new.tokens, old, new, source)
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asg_mcp.core.classes import ValueClasses, flat_key
 from asg_mcp.core.flat import flatten, nest, placed, reconcile, relative, same_content, splices_between
+from asg_mcp.core.limits import VALUE_INLINE_BYTES_MAX
 from asg_mcp.core.nodes import LIST, MAP, SCALAR, Blob, Entry, Hasher
 from asg_mcp.core.operations import Absent, Op, Operation
 from asg_mcp.core.paths import APPEND, ELEMENT, END, Tokens, format_path, is_within, list_index, map_segment
 from asg_mcp.core.state import Gap, Spot, State
 from asg_mcp.core.tree import Splice
+from asg_mcp.core.values import JsonValue
 from asg_mcp.errors import InvalidPath, TestFailed, WrongType
 
 
@@ -39,7 +42,26 @@ def apply_operation(state: State, operation: Operation, origin: int) -> Edited:
 
 def entries_of(operation: Operation, origin: int, hasher: Hasher) -> list[Entry] | None:
     """The value of an operation as entries below the key ""; None where it has none."""
-    return None if isinstance(operation.value, Absent) else flatten(operation.value, "", origin, hasher)
+    if isinstance(operation.value, Absent):
+        return None
+    entries = flatten(operation.value, "", origin, hasher)
+    return _sealed(entries, flat_key(operation.path), hasher.classes) if hasher.classes else entries
+
+
+def _sealed(entries: list[Entry], at: str, classes: ValueClasses) -> list[Entry]:
+    """Entries that will be at a key, those below a sensitive prefix with the ids of its class, to be stored sealed.
+
+    Raises Withheld when the key of the class is not there.
+    """
+    out = []
+    for entry in entries:
+        group = classes.of_key(at + entry.key) if entry.kind == SCALAR else None
+        if group is not None and not (type(entry.value) is Blob and (entry.value.row or entry.value.erased)):
+            value = entry.value.value if type(entry.value) is Blob else entry.value
+            blob = Blob(classes.value_ids(group.name).of(value), 0, value, group.name)
+            entry = Entry(entry.key, SCALAR, blob, entry.origin)
+        out.append(entry)
+    return out
 
 
 def apply_entries(
@@ -242,6 +264,13 @@ def _move(state: State, source: Tokens, path: Tokens, origin: int) -> Edited:
         raise InvalidPath(
             f"{format_path(source)} cannot be moved to {format_path(path)}", hint="A path cannot move into itself."
         )
+    group = state.tree.hasher.classes.crossed_by(source, path)
+    if group is not None:  # the ids of its values, and how they are stored, go by the prefix
+        raise InvalidPath(
+            f"A move from {format_path(source)} to {format_path(path)} would cross the border of the sensitive prefix"
+            f" {format_path(group.path)}",
+            hint="Set the value where it should be, and delete it where it was.",
+        )
     spot = state.spot(source)
     entries = list(state.tree.entries(spot.rank, spot.end))
     without = _delete(state, source, origin)
@@ -268,14 +297,25 @@ def _test(state: State, path: Tokens, value: Sequence[Entry]) -> Edited:
         )
     found = relative(list(state.tree.entries(place.rank, place.end)), place.entry.key)
     if not same_content(found, value):
-        plain = found[0].kind == SCALAR and type(found[0].value) is not Blob
         raise TestFailed(
             f"The test of {shown} failed: it holds another value",
             hint="Read the path again; nothing was written.",
             path=shown,
-            found=found[0].value if plain else f"({state.type_name(place)})",
+            found=_small(state, place),
         )
     return Edited(state, 0, path)
+
+
+def _small(state: State, place: Spot) -> JsonValue:
+    """A scalar as errors show it; the type in place of a container, of a long text, and of what cannot be read."""
+    value, kind = place.entry.value, state.type_name(place)
+    if place.entry.kind == SCALAR and type(value) is not Blob:
+        return value
+    if place.entry.kind == SCALAR and state.tree.hasher.classes.of_key(place.entry.key) and kind != "withheld":
+        held = state.value(place)
+        if not isinstance(held, str) or len(held.encode()) <= VALUE_INLINE_BYTES_MAX:
+            return held
+    return f"({kind})"
 
 
 def _check_root(value: Sequence[Entry]) -> None:

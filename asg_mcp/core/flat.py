@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from asg_mcp.core.ids import ValueId
 from asg_mcp.core.limits import PATH_BYTES_MAX, VALUE_INLINE_BYTES_MAX
 from asg_mcp.core.lists import Allowance, align
 from asg_mcp.core.nodes import LIST, MAP, SCALAR, Blob, Entry, Hasher, NodeSource
@@ -14,6 +15,66 @@ from asg_mcp.core.values import JsonValue
 from asg_mcp.errors import LimitExceeded, Withheld
 
 KIND_NAMES = {MAP: "map", LIST: "list"}
+WITHHELD = "$withheld"
+"""The only key of the map that is shown in the place of a value that was erased; its value is the value's id."""
+
+
+WITHHELD_TEXT = "(withheld)"
+"""What is shown, and found by search, in the place of a text that was erased."""
+
+
+class Held(ValueId):
+    """Stands in a value for a part that cannot be read: its id, and the row that it is kept in, 0 where it was erased.
+
+    Merges and reverts carry it from state to state. It equals itself alone, and no caller can make one.
+    """
+
+    row: int
+
+    @classmethod
+    def of_blob(cls, blob: Blob) -> Held:
+        """What stands for a blob."""
+        held = cls(blob.id)
+        held.row = blob.row
+        return held
+
+
+Unreadable = Callable[[Blob], JsonValue]
+"""What to take for a value that cannot be read: `Held.of_blob` to carry it on, `marker` to show it."""
+
+
+def marker(blob: Blob) -> JsonValue:
+    """What is shown of a value that cannot be read."""
+    return {WITHHELD: blob.id.short}
+
+
+def shown_held(value: JsonValue) -> JsonValue:
+    """A value with what is shown in place of each Held in it; the value itself where there is none."""
+    kind = type(value)
+    if kind is Held:
+        return {WITHHELD: value.short}
+    if kind is dict:
+        return {key: shown_held(item) for key, item in value.items()}
+    return [shown_held(item) for item in value] if kind is list else value
+
+
+def has_marker(value: JsonValue) -> bool:
+    """Whether something in a value looks like a marker."""
+    if type(value) is dict:
+        return (len(value) == 1 and WITHHELD in value) or any(map(has_marker, value.values()))
+    return type(value) is list and any(map(has_marker, value))
+
+
+def unmarked(value: JsonValue, held: Mapping[str, Held]) -> JsonValue:
+    """A value that was read with markers, with what they stood for in their places again; `held` is by its short id.
+
+    What only looks like a marker stays as it is.
+    """
+    if type(value) is dict:
+        if len(value) == 1 and WITHHELD in value and type(value[WITHHELD]) is str and value[WITHHELD] in held:
+            return held[value[WITHHELD]]
+        return {key: unmarked(item, held) for key, item in value.items()}
+    return [unmarked(item, held) for item in value] if type(value) is list else value
 
 
 def flatten(value: JsonValue, key: str, origin: int, hasher: Hasher) -> list[Entry]:
@@ -33,6 +94,8 @@ def _flatten(value: JsonValue, key: str, origin: int, hasher: Hasher, out: list[
         out.append(Entry(key, LIST, None, origin))
         for item in value:
             _flatten(item, key + ELEMENT, origin, hasher, out)
+    elif kind is Held:
+        out.append(Entry(key, SCALAR, Blob(ValueId(value), value.row), origin))
     elif kind is str and len(value) * 4 > VALUE_INLINE_BYTES_MAX and len(value.encode()) > VALUE_INLINE_BYTES_MAX:
         out.append(Entry(key, SCALAR, Blob(hasher.value_ids.of(value), 0, value), origin))
     else:
@@ -118,26 +181,34 @@ def nest(entries: Iterable[Entry]) -> Item:
     return top
 
 
-def scalar_value(entry: Entry, source: NodeSource) -> JsonValue:
+def scalar_value(entry: Entry, source: NodeSource, unreadable: Unreadable | None = None) -> JsonValue:
     """The value of a scalar entry, fetched where it is stored apart.
 
-    Raises Withheld when it was erased.
+    Raises Withheld when it was erased or its key is not there, unless `unreadable` says what to take for it.
     """
     value = entry.value
     if type(value) is not Blob:
         return value
+    if unreadable is not None:
+        try:
+            return scalar_value(entry, source)
+        except Withheld:
+            return unreadable(value)
     if value.erased:
         raise Withheld(f"The value {value.id.short} was erased", value=value.id.short)
     return value.value if value.row == 0 else source.blob(value.row)
 
 
-def value_of(item: Item, source: NodeSource) -> JsonValue:
-    """The JSON value of an item."""
+def value_of(item: Item, source: NodeSource, unreadable: Unreadable | None = None) -> JsonValue:
+    """The JSON value of an item. Raises Withheld as `scalar_value` does."""
     if item.children is None:
-        return scalar_value(item.entry, source)
+        return scalar_value(item.entry, source, unreadable)
     if item.entry.kind == LIST:
-        return [value_of(child, source) for child in item.children]
-    return {unescape_segment(segment[: -len(END)]): value_of(child, source) for segment, child in item.children.items()}
+        return [value_of(child, source, unreadable) for child in item.children]
+    return {
+        unescape_segment(segment[: -len(END)]): value_of(child, source, unreadable)
+        for segment, child in item.children.items()
+    }
 
 
 def same_scalar(left: Entry, right: Entry) -> bool:

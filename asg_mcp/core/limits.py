@@ -152,6 +152,11 @@ MARK_SECONDS = 1.0
 BACKUPS_KEPT_MAX = 10_000
 """The N of `backup --keep N`."""
 
+# --- garbage collection -----------------------------------------------------------
+GRACE_SECONDS_DEFAULT = 14 * 24 * 3_600
+"""How long what a speculation tried, or a deleted branch held, stays after its end, as git keeps what nothing names."""
+GRACE_SECONDS_MAX = 100 * 366 * 24 * 3_600
+
 # --- ids --------------------------------------------------------------------
 SHORT_ID_DIGITS = 12
 PREFIX_DIGITS_MIN = 6
@@ -177,6 +182,8 @@ HTTP_REQUESTS_BURST = 2_000
 """Requests that may come at once after a pause."""
 HTTP_RATES_KEPT_MAX = 10_000
 """Tokens and addresses whose rate is remembered; the longest unused is forgotten."""
+HTTP_HEAD_SECONDS_MAX = 20.0
+"""How long a client may take to send the head of a request, once it is connected or has its last answer."""
 HTTP_BODY_SECONDS_MAX = 30.0
 """How long a client may take to send a body."""
 HTTP_SEND_SECONDS_MAX = 60.0
@@ -185,8 +192,47 @@ HTTP_CONNECTIONS_MAX = 1_024
 """Open at once; more are answered 503."""
 HTTP_SESSIONS_MAX = 1_024
 """Sessions of the older era's Streamable HTTP, open at once."""
+HTTP_SESSIONS_PER_TOKEN_MAX = 128
+"""Those of one token: no token takes the sessions of all others."""
+HTTP_REQUESTS_OPEN_MAX = 256
+"""Requests and streams of one token that are not answered to the end: no token takes the connections of all others."""
 TOKENS_MAX = 1_000
 TOKENS_FILE_BYTES_MAX = 4 * 1_024 * 1_024
+TOKEN_CHECK_SECONDS = 2.0
+"""How often it is looked whether the token of an open stream still holds: a revoked one hears nothing after that."""
+
+# --- authorization server -------------------------------------------------------
+OAUTH_TOKEN_CHARS_MAX = 8_192
+"""Of one JWT: some 2 KB is common, and it is decoded before anybody is known."""
+OAUTH_LEEWAY_SECONDS = 30
+"""How far the clocks of the issuer and of this server may differ."""
+OAUTH_TOKENS_KEPT_MAX = 1_024
+"""Verified tokens that are remembered, by their hashes, so that a signature is verified once."""
+OAUTH_KEYS_BYTES_MAX = 256 * 1_024
+OAUTH_KEYS_MAX = 64
+"""Of the issuer's document: issuers have two to ten keys of some 2 KB."""
+OAUTH_FETCH_SECONDS_MAX = 5.0
+"""How long the issuer may take to send a document."""
+OAUTH_FETCH_PAUSE_SECONDS = 30.0
+"""Between two fetches at least, whatever key a token names: whoever makes up keys makes no traffic."""
+OAUTH_KEYS_FRESH_SECONDS = 600.0
+"""After this long keys are fetched again: how long one that the issuer took back still counts."""
+OAUTH_KEYS_SECONDS_MAX = 3_600.0
+"""After this long without an answer of the issuer its keys count no more."""
+OAUTH_CLAIM_ITEMS_MAX = 100
+"""Agents, refs or paths that one token names."""
+
+# --- denials ---------------------------------------------------------------------
+DENIAL_SECONDS = 60.0
+"""The first denial of one verb on one ref in this time is an event; the next event counts those that follow."""
+DENIALS_PER_PRINCIPAL_MAX = 10
+"""Denials of one principal that are events in that time."""
+DENIALS_MAX = 100
+"""Denials of all principals of one process that are events in that time: some 30 MB a day, if it never ends."""
+DENIED_PRINCIPALS_KEPT_MAX = 1_000
+"""Principals whose denials are counted; the one refused longest ago is forgotten, with its count."""
+DENIED_TEXT_BYTES_MAX = 256
+"""Of a ref, an agent or a path as a denial tells it."""
 
 # --- resources, subscriptions, completion ---------------------------------------
 URI_CHARS_MAX = 16_384
@@ -209,5 +255,24 @@ UPDATE_PAUSE_SECONDS_MAX = 0.1
 """A read-modify-write that others keep overtaking pauses for a random time up to this and gives up in the end."""
 
 # --- evidence -------------------------------------------------------------------
+CLASSES_MAX = 64
+"""Sensitive prefixes of a store, the destroyed ones included: each write looks at all of them."""
+REDACT_PINS_MAX = 1_000_000
+"""Different values that stay and keep their ids when a value is erased: 32 bytes each in every process that has the
+store open. With more the class key stays, and an erased value of few bits can be guessed from its id."""
+RECEIPT_IDS_MAX = 10_000
+"""Ids of each kind in one receipt; more are in further receipts of the same transaction."""
 BUNDLE_BYTES_MAX = 512 * 1_024 * 1_024
 """Of one evidence bundle, made and verified in memory: 9 KB a commit measured with 10,000 leaves and 400 B of prose."""
+
+# --- archives -------------------------------------------------------------------
+ARCHIVE_RECORD_BYTES_MAX = 128 * 1_024 * 1_024
+"""Of one commit, event or value in the archive of a repository: what importing holds in memory at a time."""
+ARCHIVE_MANIFEST_BYTES_MAX = 16 * 1_024 * 1_024
+"""Of its manifest, which grows by some 200 bytes with each sealed epoch."""
+ARCHIVE_SOURCES_MAX = 100
+"""Earlier logs that the first event of an imported one names, the newest first."""
+
+# --- the files of clients -------------------------------------------------------
+CLIENT_CONFIG_BYTES_MAX = 32 * 1_024 * 1_024
+"""Of a client's file that `install` edits in memory; Claude Code's, which holds its history too, has a few MB."""

@@ -139,7 +139,7 @@ class _Merge:
             if delta.new is None:
                 yield Operation(Op.DELETE, delta.tokens)
             else:
-                yield Operation(Op.SET, delta.tokens, self._theirs.value(delta.new))
+                yield Operation(Op.SET, delta.tokens, self._theirs.carried(delta.new))
 
     def _same(self, path: Tokens, left: State, right: State) -> bool:
         here, there = left.locate(path), right.locate(path)
@@ -154,7 +154,7 @@ class _Merge:
         here = self._ours.locate(path)
         if isinstance(value, Absent):
             return  # both sides removed it: no rule removes what one side has
-        if isinstance(here, Gap) or not equal(value, self._ours.value(here)):
+        if isinstance(here, Gap) or not equal(value, self._ours.carried(here)):
             yield Operation(Op.SET, path, value)
 
     # --- without rules --------------------------------------------------------
@@ -190,7 +190,7 @@ class _Merge:
             rule = self._rules.at(child.tokens)
             maps = mine is not None and _both_maps(mine, child)
             if mine is None:
-                yield Operation(Op.SET, child.tokens, self._theirs.value(child))
+                yield Operation(Op.SET, child.tokens, self._theirs.carried(child))
             elif rule is not None and not (maps and rule is Rule.UNION):
                 yield from self._settle_unit(child.tokens, rule.value)
             elif maps:
@@ -208,14 +208,14 @@ class _Merge:
             if blocked is not None:
                 yield Clash(blocked, "container")
             elif delta.new is not None and delta.old is None:
-                yield Operation(Op.SET, tokens, theirs.value(delta.new))
+                yield Operation(Op.SET, tokens, theirs.carried(delta.new))
             elif delta.new is not None:
                 yield Clash(tokens, _kind_of(delta.old, delta.new))
         elif delta.old is not None and base.object(delta.old) == ours.object(here):
             if delta.new is None:
                 yield Operation(Op.DELETE, tokens)
             else:
-                yield Operation(Op.SET, tokens, theirs.value(delta.new))
+                yield Operation(Op.SET, tokens, theirs.carried(delta.new))
         elif self._rules.counting and _all_lists(delta, here):
             yield from self._settle_list(tokens)
         elif delta.new is not None and theirs.object(delta.new) == ours.object(here):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from asg_mcp.core.flat import Equality, Item, scalar_value, value_of
+from asg_mcp.core.flat import Equality, Held, Item, scalar_value, value_of
 from asg_mcp.core.limits import INT_MAX, INT_MIN
 from asg_mcp.core.lists import align
 from asg_mcp.core.mergerules import COUNTING, Rule, Rules
@@ -57,9 +57,9 @@ class ItemMerge:
             # As many elements on every side: they stand for each other in their places.
             in_place = len(chunk_b) == len(chunk_o) == len(chunk_t)
             if chunk_t == chunk_b or (chunk_t == chunk_o and not (in_place and self._rules.counting)):
-                out += [value_of(item, self._source) for item in ours.children[o0:o1]]
+                out += [value_of(item, self._source, Held.of_blob) for item in ours.children[o0:o1]]
             elif chunk_o == chunk_b:
-                out += [value_of(item, self._source) for item in theirs.children[t0:t1]]
+                out += [value_of(item, self._source, Held.of_blob) for item in theirs.children[t0:t1]]
             elif in_place:
                 for k in range(len(chunk_b)):
                     sides = Sides(base.children[b0 + k], ours.children[o0 + k], theirs.children[t0 + k])
@@ -106,7 +106,13 @@ class ItemMerge:
         return out
 
     def _value(self, item: Item | None) -> JsonValue | Absent:
-        return ABSENT if item is None else value_of(item, self._source)
+        return ABSENT if item is None else value_of(item, self._source, Held.of_blob)
+
+    def _scalar(self, item: Item | None) -> JsonValue:
+        """The value of a scalar; None for all else. What was erased is of no type that a rule could work on."""
+        if item is None or item.entry.kind != SCALAR:
+            return None
+        return scalar_value(item.entry, self._source, Held.of_blob)
 
     def _present(self, value: JsonValue | Absent) -> list[JsonValue]:
         return [] if isinstance(value, Absent) else [value]
@@ -167,7 +173,7 @@ class ItemMerge:
             raise Unmergeable from None
 
     def _number_at(self, item: Item | None) -> int | float:
-        value = None if item is None or item.entry.kind != SCALAR else scalar_value(item.entry, self._source)
+        value = self._scalar(item)
         if type(value) is int or type(value) is float:
             return value
         raise _Inapplicable
@@ -182,7 +188,7 @@ class ItemMerge:
                 if [*map(self._number, side.children[: len(known)])] != known:
                     raise _Inapplicable
             items = [*ours.children, *theirs.children[len(known) :]]
-            return [value_of(item, self._source) for item in items]
+            return [value_of(item, self._source, Held.of_blob) for item in items]
         text = "" if base is None else self._text(base)
         mine, other = self._text(ours), self._text(theirs)
         if not (mine.startswith(text) and other.startswith(text)):
@@ -193,7 +199,7 @@ class ItemMerge:
             raise Unmergeable from None
 
     def _text(self, item: Item | None) -> str:
-        value = None if item is None or item.entry.kind != SCALAR else scalar_value(item.entry, self._source)
+        value = self._scalar(item)
         if isinstance(value, str):
             return value
         raise _Inapplicable
@@ -210,7 +216,7 @@ class ItemMerge:
         for item in theirs:
             if self._number(item) not in in_b:
                 kept.setdefault(self._number(item), item)
-        return [value_of(item, self._source) for item in kept.values()]
+        return [value_of(item, self._source, Held.of_blob) for item in kept.values()]
 
     def _lists(self, sides: Sides) -> tuple[list[Item], list[Item], list[Item]]:
         """The elements of each side; a missing base has none."""

@@ -22,7 +22,7 @@ the database's layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from asg_mcp.core.ids import DIGEST_BYTES, NodeId, ValueId
@@ -160,6 +160,37 @@ def unpack_entries(parts: Rows, key: str = "") -> list[Entry]:
     return out
 
 
+def packed_entries(parts: Rows, start: int = 0, key: str = "") -> Iterator[tuple[int, str, int, Any]]:
+    """The entries of such a list from a position on: where each begins, its key, kind and packed value, a Blob or not.
+
+    The kind of a blob is that of a scalar. `key` is the one before the first.
+    """
+    for at in range(start, len(parts), 5):
+        shared, suffix, kind, value = parts[at : at + 4]
+        key = key[:shared] + suffix
+        yield (at, key, SCALAR, Blob(ValueId(value[1]), value[0])) if kind == _BLOB else (at, key, kind, value)
+
+
+def erase_packed(parts: Rows, at: int, value_id: ValueId) -> None:
+    """Leave only the id of the value of the scalar entry that begins at a position."""
+    parts[at + 2], parts[at + 3] = _BLOB, [0, value_id]
+
+
+def leaf_entries(parts: Rows) -> tuple[int, int, int]:
+    """Where the entries begin in the row of a leaf; then the base row that it is a splice of, and where, or 0 and 0.
+
+    (0, 0, 0) for the row of a branch.
+    """
+    if parts[0] == _LEAF:
+        return 1, 0, 0
+    return (5, parts[1], parts[3]) if parts[0] == _LEAF_DELTA else (0, 0, 0)
+
+
+def key_before(base: Leaf, start: int) -> str:
+    """The key that the entries of a splice begin with, as `pack_entries` has it."""
+    return _key_at(base.items, start)
+
+
 def _pack_links(links: Sequence[Link]) -> Rows:
     out: Rows = []
     before = ""
@@ -184,6 +215,27 @@ def _unpack_links(digests: bytes, parts: Rows) -> list[Link]:
         out.append(Link(node_id, row, key, count, counts, level, newest))
         position += DIGEST_BYTES
     return out
+
+
+def references(parts: Rows) -> tuple[list[int], list[int]]:
+    """The rows without which a row's list cannot be read whole: of nodes (its base, its children) and of large values.
+
+    A delta is told with its base and not with what it takes over from there: whoever follows the base finds that.
+    """
+    tag = parts[0]
+    if tag == _LEAF:
+        return [], blobs_in(parts[1:])
+    if tag == _BRANCH:
+        return parts[3::6], []
+    if tag == _LEAF_DELTA:
+        return [parts[1]], blobs_in(parts[5:])
+    first, step = {_BRANCH_DELTA: (7, 6), _BRANCH_PATCH: (6, 2), _BRANCH_RENEWAL: (5, 2)}[tag]
+    return [parts[1], *parts[first::step]], []
+
+
+def blobs_in(parts: Rows) -> list[int]:
+    """The rows of the large values among packed entries; those that were erased have none."""
+    return [value[0] for kind, value in zip(parts[2::5], parts[3::5], strict=True) if kind == _BLOB and value[0]]
 
 
 def unpack_node(row: int, parts: Rows, load: Callable[[int], Node]) -> Node:

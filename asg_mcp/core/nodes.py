@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from copy import copy
 from itertools import accumulate
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from blake3 import blake3
 
+from asg_mcp.core.classes import ValueClasses
 from asg_mcp.core.commitments import ValueIdMaker
 from asg_mcp.core.ids import NodeId, ValueId
 from asg_mcp.core.limits import BRANCH_BOUNDARY_ONE_IN, LEAF_BOUNDARY_ONE_IN
@@ -23,6 +25,8 @@ from asg_mcp.core.values import encode
 SCALAR, MAP, LIST = 0, 1, 2
 """Kinds of an entry: a scalar, or the marker of a container, whose entries follow it."""
 
+NOTHING: Final = object()
+"""The value of a blob that has none any more, or never had one here; None is a null."""
 LEVEL_MAX = 16
 """More levels than a tree of 2^63 entries can have."""
 
@@ -32,19 +36,21 @@ class Blob:
     """A value that is not in the entry: kept in a row of its own, or erased.
 
     `row` is 0 until it is stored; `value` is there only before that. An erased
-    value has neither: its id is all that is left.
+    value has neither: its id is all that is left. `group` is the name of the class
+    that it will be sealed in, "" for none; see `core.classes`.
     """
 
-    __slots__ = ("id", "row", "value")
+    __slots__ = ("group", "id", "row", "value")
 
-    def __init__(self, value_id: ValueId, row: int, value: Any = None) -> None:
+    def __init__(self, value_id: ValueId, row: int, value: Any = NOTHING, group: str = "") -> None:
         self.id = value_id
         self.row = row
         self.value = value
+        self.group = group
 
     @property
     def erased(self) -> bool:
-        return self.row == 0 and self.value is None
+        return self.row == 0 and self.value is NOTHING
 
 
 class Entry:
@@ -120,7 +126,7 @@ class Stored:
 class Leaf:
     """Entries in order."""
 
-    __slots__ = ("items", "keys", "stored")
+    __slots__ = ("items", "keys", "link", "stored")
     height = 0
 
     def __init__(self, items: list[Entry], stored: Stored | None = None) -> None:
@@ -128,13 +134,22 @@ class Leaf:
         self.keys = [entry.key for entry in items]
         self.stored = stored
         """Where this node is stored; while it is not, where the node is that it was made from."""
+        self.link: Link | None = None
+        """The link to this node, once it is stored and somebody has made one."""
+
+    def with_item(self, place: int, entry: Entry) -> Leaf:
+        """A twin with another entry of the same key at a place."""
+        twin = Leaf.__new__(Leaf)
+        twin.items, twin.keys, twin.stored, twin.link = [*self.items], self.keys, self.stored, None
+        twin.items[place] = entry
+        return twin
 
 
 @final
 class Branch:
     """Links to nodes of the height below, in order."""
 
-    __slots__ = ("height", "items", "keys", "starts", "stored")
+    __slots__ = ("height", "items", "keys", "link", "starts", "stored")
 
     def __init__(self, height: int, items: list[Link], stored: Stored | None = None) -> None:
         self.height = height
@@ -143,6 +158,16 @@ class Branch:
         self.starts = [0, *accumulate(link.count for link in items)]
         """The rank, inside this node, of each child's first entry; one more at the end."""
         self.stored = stored
+        self.link: Link | None = None
+        """See Leaf."""
+
+    def with_item(self, place: int, link: Link) -> Branch:
+        """A twin with another link of the same last key and count at a place."""
+        twin = Branch.__new__(Branch)
+        twin.height, twin.items, twin.keys, twin.starts = self.height, [*self.items], self.keys, self.starts
+        twin.stored, twin.link = self.stored, None
+        twin.items[place] = link
+        return twin
 
     def child_at(self, rank: int) -> int:
         """The index of the child that holds this rank (of this node)."""
@@ -172,7 +197,26 @@ class Hasher:
 
     def __init__(self, class_key: bytes, level_salt: bytes, pins: bytes = b"") -> None:
         self.value_ids = ValueIdMaker(class_key, pins)
+        self.classes = ValueClasses()
         self._level_salt = level_salt
+
+    @property
+    def level_salt(self) -> bytes:
+        """What levels are made with: whoever knows it can choose keys that make one huge node."""
+        return self._level_salt
+
+    def for_replay(self) -> Hasher:
+        """The same rules without classes: they bind what is written now, never what was written before them."""
+        twin = copy(self)
+        twin.classes = ValueClasses()
+        return twin
+
+    def ids_of(self, group: str) -> ValueIdMaker:
+        """What makes the ids of the values of a class; of the store's own for "".
+
+        Raises Withheld when the key of the class is not there.
+        """
+        return self.classes.value_ids(group) if group else self.value_ids
 
     def value_id(self, entry: Entry) -> ValueId | None:
         """The id of a scalar entry's value; None for a container's marker."""

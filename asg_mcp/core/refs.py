@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from asg_mcp.core.limits import ANCESTOR_STEPS_MAX, NAME_BYTES_MAX
@@ -76,6 +77,11 @@ def parse_revision(text: str) -> Revision:
     NAME@TIME~N), InvalidArgument (no RFC 3339 time) and LimitExceeded (more than
     ANCESTOR_STEPS_MAX steps back).
     """
+    # The same few branches are named over and over; long texts are not kept.
+    return _kept_revision(text) if len(text) <= NAME_BYTES_MAX else _revision(text)
+
+
+def _revision(text: str) -> Revision:
     before, *steps = text.split("~")
     back = _sum_of(steps, text)
     base, mark, time = before.partition("@")
@@ -87,6 +93,9 @@ def parse_revision(text: str) -> Revision:
         kind, name = "name", base
         _check_base(name)
     return Revision(kind, name, format_time(parse_time(time)) if mark else None, back)
+
+
+_kept_revision = lru_cache(maxsize=1_024)(_revision)
 
 
 def _fault(name: str) -> str:

@@ -24,6 +24,7 @@ _PLACEHOLDER = re.compile(
     rb"(?i)[*x.\-_#]+|\W*(?:redacted|masked|salted|hidden|removed|password|passwd|pass|pwd|secret|user|username|changeme"
     rb"|token|example|none|null|undefined|your[-_ ]?\w*)\W*|\$\{.*|\$\(.*|\{\{.*|<.*>|\[.*\]|%\(\w+\)s|[\w.]+[(\[].*"
 )
+_DEFAULTS = frozenset((b"postgres", b"guest", b"admin", b"root", b"test", b"mysql", b"mongo", b"minioadmin"))
 _VARIABLE = re.compile(rb"\$[A-Z_][A-Z0-9_]*|%[A-Z0-9_]+%|\{[a-z0-9_.]*\}")
 _UUID = re.compile(rb"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _REFERENCE = re.compile(
@@ -52,8 +53,11 @@ def random_looking(text: bytes) -> bool:
 
 
 def password_in_url(text: bytes) -> bool:
-    """Whether what stands between : and @ of a URL is a password: any, but for placeholders and references."""
-    return not _stands_for_another(text)
+    """Whether what stands between : and @ of a URL is a password: any, but for placeholders and references.
+
+    What servers come with (postgres:postgres, guest:guest) is in every manual, and keeps nobody out.
+    """
+    return text.lower() not in _DEFAULTS and not _stands_for_another(text)
 
 
 def _stands_for_another(text: bytes) -> bool:

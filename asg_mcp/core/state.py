@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 
-from asg_mcp.core.flat import KIND_NAMES, flatten, nest, scalar_value, value_of
+from asg_mcp.core.flat import KIND_NAMES, Held, Unreadable, flatten, marker, nest, scalar_value, value_of
 from asg_mcp.core.ids import Id
 from asg_mcp.core.limits import NEAREST_MAX
-from asg_mcp.core.nodes import LIST, MAP, SCALAR, Entry, Hasher, NodeSource
+from asg_mcp.core.nodes import LIST, MAP, SCALAR, Blob, Entry, Hasher, NodeSource
 from asg_mcp.core.paths import (
     APPEND,
     END,
@@ -23,8 +23,10 @@ from asg_mcp.core.paths import (
 )
 from asg_mcp.core.tree import Tree
 from asg_mcp.core.values import JsonValue, type_of
-from asg_mcp.errors import AsgError, InvalidPath, PathNotFound, WrongType
+from asg_mcp.errors import AsgError, InvalidPath, PathNotFound, Withheld, WrongType
 
+UNREADABLE_TYPE = "withheld"
+"""In place of the type of a value that nobody can read any more."""
 NEAREST_SCAN_MAX = 1_000
 """Children of a container that are looked at for names like the one that was not found."""
 
@@ -164,15 +166,33 @@ class State:
             raise self.missing(place)
         return place
 
-    def value(self, spot: Spot) -> JsonValue:
-        """The whole value at a place. Raises Withheld where a part was erased."""
+    def value(self, spot: Spot, unreadable: Unreadable | None = None) -> JsonValue:
+        """The whole value at a place. Raises Withheld where a part was erased, unless told what to take for it."""
         if spot.entry.kind == SCALAR:
-            return scalar_value(spot.entry, self.tree.source)
-        return value_of(nest(self.tree.entries(spot.rank, spot.end)), self.tree.source)
+            return scalar_value(spot.entry, self.tree.source, unreadable)
+        return value_of(nest(self.tree.entries(spot.rank, spot.end)), self.tree.source, unreadable)
+
+    def carried(self, spot: Spot) -> JsonValue:
+        """The same for another state of this store: what was erased goes along as what it is."""
+        return self.value(spot, Held.of_blob)
+
+    def shown(self, spot: Spot) -> JsonValue:
+        """The same for people and agents: a marker stands in the place of what was erased."""
+        return self.value(spot, marker)
 
     def type_name(self, spot: Spot) -> str:
-        """null, bool, int, float, string, list or map."""
-        return entry_type(spot.entry)
+        """null, bool, int, float, string, list or map; withheld where nobody can read it."""
+        return self.entry_type(spot.entry)
+
+    def entry_type(self, entry: Entry) -> str:
+        """The same of an entry. A value of a sensitive prefix is opened for it: any may be stored apart there."""
+        value = entry.value
+        if type(value) is not Blob or value.erased or self.tree.hasher.classes.of_key(entry.key) is None:
+            return entry_type(entry)
+        try:
+            return type_of(scalar_value(entry, self.tree.source))
+        except Withheld:
+            return UNREADABLE_TYPE
 
     def object(self, spot: Spot) -> Id:
         """The id of the content at a place: a value id, or the root of the canonical tree below it."""
@@ -222,8 +242,10 @@ class State:
 
 
 def entry_type(entry: Entry) -> str:
-    """The type name of an entry's value."""
+    """The type name of an entry's value, which is not below a sensitive prefix; see `State.entry_type`."""
     if entry.kind != SCALAR:
         return KIND_NAMES[entry.kind]
     value = entry.value
-    return type_of(value) if not hasattr(value, "row") else "string"
+    if type(value) is not Blob:
+        return type_of(value)
+    return UNREADABLE_TYPE if value.erased else "string"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from asg_mcp.errors import InvalidArgument
 
@@ -67,6 +68,7 @@ def parse_time(text: str) -> int:
     return micros
 
 
+@lru_cache(maxsize=1_024)  # the time of a commit is written in its header, in its event and in what is read of it
 def format_time(micros: int) -> str:
     """RFC 3339 text, in UTC with six fractional digits and Z, of microseconds since the epoch."""
     assert TIME_MIN <= micros <= TIME_MAX, f"BUG: {micros} microseconds are outside the years 1 to 9999"

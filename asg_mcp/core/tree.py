@@ -224,6 +224,10 @@ class Tree:
 
         Nodes that no splice touches are shared; O(log n) nodes are new for each.
         """
+        if len(splices) == 1:
+            ((low, high, entries),) = splices
+            if high - low == 1 == len(entries) and self._keeps_nodes(low, entries[0]):
+                return Tree(self.source, self.hasher, self._replaced(self.root, low, entries[0]))
         builder = Builder(self.hasher)
         position = 0
         for low, high, entries in splices:
@@ -236,6 +240,25 @@ class Tree:
             position = high
         self._feed(builder, position, len(self), final=True)
         return Tree(self.source, self.hasher, self._finish(builder))
+
+    def _keeps_nodes(self, rank: int, entry: Entry) -> bool:
+        """Whether an entry in the place of another moves no boundary of nodes, which outside of lists go by keys."""
+        old = self.entry(rank)
+        return ELEMENT not in entry.key and old is not entry and old.key == entry.key
+
+    def _replaced(self, link: Link, rank: int, entry: Entry) -> Link:
+        node = self.open(link)
+        twin: Node
+        if type(node) is Leaf:
+            twin = node.with_item(rank, entry)
+        else:
+            assert type(node) is Branch, "BUG: a node is a leaf or a branch"
+            place = node.child_at(rank)
+            twin = node.with_item(place, self._replaced(node.items[place], rank - node.starts[place], entry))
+        node_id = self.hasher.node_id(twin)
+        if entry.origin < link.newest:  # which may have been that of the entry that goes
+            return self.hasher.link_to(twin, node_id)
+        return Link(node_id, 0, link.last_key, link.count, link.elements, link.level, entry.origin, twin)
 
     def with_origins(self, changed: Sequence[tuple[int, Entry]]) -> Tree:
         """The tree with entries of other origins at these ranks, in order; all else of an entry is as it was.

@@ -1581,6 +1581,7 @@ def _audited_event(ev: Evidence, event: Event) -> tuple[dict[str, Any], str, str
     detail = {"subject": event.subject, "principal": event.principal, "client": event.client, "body": body}
     said = body.get("outcome") if event.kind == "outcome" else ""
     outcome = {"failed": "failure", "deferred": "failure"}.get(str(said), "success")
+    outcome = "denied" if event.kind == "denied" else outcome
     return detail, outcome, event.subject if event.kind == "outcome" else str(body.get("parent", ""))
 
 

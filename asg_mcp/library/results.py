@@ -106,6 +106,8 @@ class Entry(Row):
     """What was reported of its intent."""
     parents: list[str] = []
     withheld: bool = False
+    pruned: bool = False
+    """Whether gc took away all that it held: its header is all there is."""
     left_out: dict[str, int] = {}
     """Bytes of each field that was too large to show."""
 

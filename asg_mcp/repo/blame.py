@@ -8,7 +8,7 @@ from asg_mcp.core.ids import CommitId
 from asg_mcp.core.nodes import SCALAR
 from asg_mcp.core.operations import ABSENT, Absent
 from asg_mcp.core.paths import Tokens
-from asg_mcp.core.state import Gap, Spot, State, entry_type
+from asg_mcp.core.state import Gap, Spot, State
 from asg_mcp.core.values import JsonValue
 from asg_mcp.repo import cursors
 from asg_mcp.repo.history import Step, find_deletion, steps
@@ -57,20 +57,20 @@ def blame(view: View, ref: str, path: Tokens, *, depth: int, history: bool, limi
 
 def _entry(view: View, state: State, spot: Spot) -> BlameEntry:
     origin = state.tree.newest(spot.rank, spot.end)
-    return BlameEntry(spot.tokens, _value(state, spot), entry_type(spot.entry), view.info(origin))
+    return BlameEntry(spot.tokens, _value(state, spot), state.type_name(spot), view.info(origin))
 
 
 def _step(view: View, path: Tokens, step: Step) -> BlameEntry:
     if step.spot is None:
         return BlameEntry(path, ABSENT, "", view.info(step.seq))
     value = _value(step.state, step.spot)
-    return BlameEntry(step.spot.tokens, value, entry_type(step.spot.entry), view.info(step.seq))
+    return BlameEntry(step.spot.tokens, value, step.state.type_name(step.spot), view.info(step.seq))
 
 
 def _value(state: State, spot: Spot) -> JsonValue | Absent:
     if spot.entry.kind != SCALAR and spot.end - spot.rank > VALUE_ENTRIES_MAX:
         return ABSENT
-    return state.value(spot)
+    return state.shown(spot)
 
 
 def log(view: View, ref: str, path: Tokens, *, limit: int, cursor: str) -> LogResult:

@@ -8,10 +8,10 @@ from asg_mcp.core.intents import Author
 from asg_mcp.core.limits import NAME_BYTES_MAX, NEAREST_MAX
 from asg_mcp.core.refs import check_ref_name
 from asg_mcp.errors import Forbidden, InvalidArgument, InvalidName, RefExists, RefNotFound
-from asg_mcp.repo.guards import fingerprint, recall, remember
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.permits import check_branch, open_session_record
-from asg_mcp.repo.records import info_of
+from asg_mcp.repo.records import info_of, whole
+from asg_mcp.repo.repeats import fingerprint, recall, remember
 from asg_mcp.repo.resolve import SPECULATION_PREFIX, commits_seen
 from asg_mcp.repo.results import RefInfo
 from asg_mcp.repo.view import View
@@ -41,7 +41,7 @@ def make_ref(writer: Writer, view: View, name: str, kind: str, source: str, auth
         return _info(writer, Ref(name, ref_kind, known[0]))
     if author.session:
         open_session_record(writer, author.session, author.principal, writer.now())
-    row = view.resolve(source)
+    row = whole(view.resolve(source))  # a name would promise what is not there any more
     ref = Ref(name, ref_kind, row.seq)
     existing = writer.ref(name)
     if existing is None and is_prefix(name) and commits_seen(writer, view.graph, name, author.principal, 1):

@@ -8,7 +8,7 @@ from typing import Any
 from asg_mcp.core.ids import DIGEST_BYTES, Id, is_prefix
 from asg_mcp.core.nodes import Blob, Branch, Hasher
 from asg_mcp.core.values import encode
-from asg_mcp.errors import Conflict, StoreCorrupt
+from asg_mcp.errors import Conflict, StoreCorrupt, Withheld
 from asg_mcp.evidence.verify import (
     BRINGS,
     Intent,
@@ -178,7 +178,12 @@ class _Collected:
         if type(value) is Blob:
             if value.erased:
                 return encode(value_id)
-            value = self._reader.blob(value.row)
+            try:
+                group = self._reader.blob_group(value.row)
+                value = self._reader.blob(value.row)
+                return encode([self._hasher.ids_of(group).salt_of(encode(value)), value])
+            except Withheld:  # its class key was destroyed
+                return encode(value_id)
         return encode([self._hasher.value_ids.salt_of(encode(value)), value])
 
     def context(self) -> Iterator[bytes]:
@@ -270,7 +275,7 @@ def _seq_of(reader: Reader, commit: str) -> int:
 
 def _salted(salt: str, content: Any) -> bytes:
     """[salt, content], or null where the content was erased and its commitment alone is kept."""
-    return _NULL if isinstance(content, bytes) else encode([salt, content])
+    return _NULL if isinstance(content, bytes | list) else encode([salt, content])
 
 
 def _event_salted(row: EventRow) -> bytes:

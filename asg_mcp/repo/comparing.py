@@ -14,10 +14,10 @@ from asg_mcp.core.limits import CHANGES_COUNTED_MAX, SPECULATION_ALTERNATIVES_MA
 from asg_mcp.core.state import State
 from asg_mcp.errors import InvalidArgument, LimitExceeded
 from asg_mcp.repo.diffing import change
-from asg_mcp.repo.guards import fingerprint, recall, remember
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.permits import check_permit
 from asg_mcp.repo.promoting import base_for, rebased
+from asg_mcp.repo.repeats import fingerprint, recall, remember
 from asg_mcp.repo.resolve import speculation_record
 from asg_mcp.repo.results import Conflict
 from asg_mcp.repo.settling import named

@@ -47,4 +47,4 @@ def change(a: State, b: State, item: Difference) -> Change:
 
 
 def _side(state: State, spot: Spot | None) -> JsonValue | Absent:
-    return ABSENT if spot is None else state.value(spot)
+    return ABSENT if spot is None else state.shown(spot)

@@ -27,11 +27,12 @@ from asg_mcp.core.times import format_time, parse_time
 from asg_mcp.core.values import checked
 from asg_mcp.errors import Conflict, Forbidden, InvalidArgument, InvalidName, LimitExceeded, NotFound, RefExists
 from asg_mcp.repo.branches import DEFAULT_BRANCH, EPOCH_TAGS
-from asg_mcp.repo.guards import fingerprint, recall, remember
+from asg_mcp.repo.epochmembers import LookedBehind, check_behind, check_members, newest_pruned
 from asg_mcp.repo.intents import own_session
-from asg_mcp.repo.ledger import log_event
+from asg_mcp.repo.ledger import is_lacking, log_event
 from asg_mcp.repo.lineage import Lineage, whole_id
 from asg_mcp.repo.permits import open_session_record
+from asg_mcp.repo.repeats import fingerprint, recall, remember
 from asg_mcp.repo.requests import EpochRequest
 from asg_mcp.repo.resolve import commits_seen, tried_in
 from asg_mcp.repo.results import EpochInfo
@@ -54,12 +55,22 @@ class RootsTold:
     """Some of the commits below these were made before the epoch begins, and are no members."""
 
 
-def open_epoch(writer: Writer, request: EpochRequest, author: Author, request_id: str) -> tuple[Record, bool]:
+def looked_behind(reader: Reader, request: EpochRequest) -> LookedBehind:
+    """The pass over what was made since a time, for `open_epoch`. Raises InvalidArgument for a time to come."""
+    lineage = Lineage(_roots(reader, request.root_intents), _seq_of(reader, _last_before(reader, request.since)))
+    lineage.advance(reader, reader.last_seq())
+    return LookedBehind(reader.events_count(), newest_pruned(reader, lineage))
+
+
+def open_epoch(
+    writer: Writer, request: EpochRequest, author: Author, request_id: str, looked: LookedBehind | None
+) -> tuple[Record, bool]:
     """Open an epoch that a checked request asks for. The same one again is answered as opened.
 
-    Returns its record, and whether this is the answer to an earlier request with the same request_id.
-    Raises InvalidArgument for a time to come, Conflict when the id is taken by an epoch
-    of other arguments, RefExists when it is by a tag, and RequestReused.
+    `looked` is what `looked_behind` saw, where the request has a `since`. Once an epoch is open, nothing that may
+    become a member is pruned (see `collectingmarks`). Returns its record, and whether this is the answer to an
+    earlier request with the same request_id. Raises InvalidArgument for a time to come, Conflict when the id is taken
+    by an epoch of other arguments, RefExists when it is by a tag, Pruned, StoreBusy, and RequestReused.
     """
     asked = fingerprint("create_epoch", request) if request_id else b""
     known = recall(writer, author.principal, request_id, asked)
@@ -75,10 +86,13 @@ def open_epoch(writer: Writer, request: EpochRequest, author: Author, request_id
     }
     if record is None:
         _check_tag_free(writer, request.epoch)
+        after = _last_before(writer, request.since)
+        if looked is not None:
+            check_behind(writer, _seq_of(writer, after), looked)
         body = {
             **told,
             "roots": _roots(writer, request.root_intents),
-            "after": _last_before(writer, request.since),
+            "after": after,
             "principal": author.principal,
             "agent": author.agent,
             "opened_at": writer.now(),
@@ -87,7 +101,7 @@ def open_epoch(writer: Writer, request: EpochRequest, author: Author, request_id
         log_event(writer, EventKind.EPOCH_OPENED, author, subject=request.epoch, body=body)
         record = writer.record(RecordKind.EPOCH, request.epoch)
         assert record is not None, "BUG: the event made it"
-    elif any(record.data[name] != said for name, said in told.items()):
+    elif any(record.data[name] != said for name, said in told.items() if not is_lacking(record, name)):
         raise Conflict(
             f"There is an epoch {request.epoch} already, opened with other arguments",
             hint="Choose another id, or go on with that epoch: its commits join by themselves.",
@@ -103,10 +117,11 @@ def seal_epoch(
 ) -> tuple[Record, bool]:
     """Fix the members of an epoch, tag the head of the default branch, and log the seal. Once sealed, it is answered.
 
-    `lineage` is what `lineage_of` found on an earlier reader; only the commits since are looked at here. Returns the
+    `lineage` is what `lineage_of` found on an earlier reader, and was looked at then for pruned members; only the
+    commits since are looked at here. Returns the
     record, and whether this is the answer to an earlier request with the same request_id. Raises NotFound, Conflict
     when it was sealed with another summary, RefExists when its tag's name is taken, Forbidden in a session that is
-    bound to paths, RequestReused.
+    bound to paths, Pruned where what a member held is gone, RequestReused.
     """
     check_summary(summary)
     asked = fingerprint("seal_epoch", epoch, summary) if request_id else b""
@@ -114,8 +129,10 @@ def seal_epoch(
     _check_session(writer, author, whole=True)
     record = epoch_record(writer, epoch)
     if record.data["state"] == OPEN:
+        counted = 0 if lineage is None else len(lineage.members)
         lineage = lineage or _lineage(writer, record)
         lineage.advance(writer, writer.last_seq())
+        check_members(writer, newest_pruned(writer, lineage, counted), f"is a member of epoch {epoch}")
         tag = _make_tag(writer, epoch, author)
         body = {
             "state": SEALED,
@@ -129,7 +146,7 @@ def seal_epoch(
         }
         log_event(writer, EventKind.EPOCH_SEALED, author, subject=epoch, body=body)
         record = epoch_record(writer, epoch)
-    elif record.data["summary"] != summary:
+    elif record.data["summary"] != summary and not is_lacking(record, "summary"):
         raise Conflict(
             f"Epoch {epoch} was sealed already, with another summary",
             hint="A seal is for ever. Repeat its own summary to have the answer again; new work needs a new epoch.",
@@ -256,16 +273,16 @@ def check_summary(summary: str) -> None:
         )
 
 
-def _roots(writer: Writer, given: tuple[str, ...]) -> list[str]:
+def _roots(reader: Reader, given: tuple[str, ...]) -> list[str]:
     """The names of the root intents; what begins the id of one commit stands for that commit too."""
-    below = writer.last_seq() + 1
-    return sorted({name for root in given for name in (root, _whole(writer, root, below)) if name})
+    below = reader.last_seq() + 1
+    return sorted({name for root in given for name in (root, _whole(reader, root, below)) if name})
 
 
-def _whole(writer: Writer, root: str, below: int) -> str:
-    found = whole_id(writer, root, below)
+def _whole(reader: Reader, root: str, below: int) -> str:
+    found = whole_id(reader, root, below)
     # A trial links nothing, and its whole id would tell whoever does not see it that it is there.
-    return "" if found and tried_in(writer, writer.commit(_seq_of(writer, found))) else found
+    return "" if found and tried_in(reader, reader.commit(_seq_of(reader, found))) else found
 
 
 def roots_told(view: View, record: Record) -> RootsTold:
@@ -290,17 +307,17 @@ def _serving(view: View, root: str) -> Iterator[int]:
     yield from seqs_of(view.reader, (TermKind.SESSION, root), rising=True)
 
 
-def _last_before(writer: Writer, since: str) -> str:
+def _last_before(reader: Reader, since: str) -> str:
     """The id of the last commit that does not belong to an epoch opened now; "" where all do."""
-    last = writer.last_seq()
+    last = reader.last_seq()
     if since:
-        if parse_time(since) > writer.now():
+        if parse_time(since) > reader.now():
             raise InvalidArgument(
                 f"since is {since}, which is to come", hint="Leave since out: commits join from now on."
             )
-        first, newest = writer.seqs_between(parse_time(since), None)
+        first, newest = reader.seqs_between(parse_time(since), None)
         last = first - 1 if newest else last
-    return writer.commit(last).id.hex() if last else ""
+    return reader.commit(last).id.hex() if last else ""
 
 
 def _lineage(reader: Reader, record: Record) -> Lineage:

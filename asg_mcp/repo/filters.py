@@ -12,7 +12,7 @@ from asg_mcp.core.times import parse_time
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.repo.outcomes import OUTCOMES
 from asg_mcp.repo.patterns import compile_pattern
-from asg_mcp.repo.records import authority_of, info_of, key_of, outcome_of
+from asg_mcp.repo.records import authority_of, info_of, is_pruned, key_of, outcome_of
 from asg_mcp.repo.requests import Query
 from asg_mcp.repo.results import CommitInfo
 from asg_mcp.repo.streams import Postings, Stream, Union, seqs_of
@@ -92,7 +92,7 @@ class CommitFilter:
             search = compile_pattern(query.pattern)
             yield lambda _, info: search(info.description) is not None or search(info.reasoning) is not None
         if query.path and query.target != "state":
-            yield lambda row, _: touches(self._reader, self._hasher, row, query.path)
+            yield lambda row, _: not is_pruned(row) and touches(self._reader, self._hasher, row, query.path)
 
     def _confident(self, _: CommitRow, info: CommitInfo) -> bool:
         low, high = self._query.confidence_min, self._query.confidence_max

@@ -1,25 +1,21 @@
-"""What a caller may say it had read, and how a repeated request is known."""
+"""What a caller may say it had read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from blake3 import blake3
-
 from asg_mcp.core.ids import parse_prefix
-from asg_mcp.core.intents import Author, check_name
 from asg_mcp.core.limits import SHORT_ID_DIGITS
 from asg_mcp.core.nodes import SCALAR, Hasher
-from asg_mcp.core.operations import ABSENT, Absent, Op, Operation
+from asg_mcp.core.operations import ABSENT, Op, Operation
 from asg_mcp.core.paths import APPEND, ELEMENT, Tokens, format_path
 from asg_mcp.core.state import Gap, Spot, State
-from asg_mcp.core.values import encode
-from asg_mcp.errors import HeadMoved, ObjectChanged, RequestReused
+from asg_mcp.errors import HeadMoved, ObjectChanged
 from asg_mcp.repo.graph import Graph, is_ancestor
 from asg_mcp.repo.resolve import commit_by_prefix, state_at
-from asg_mcp.storage.base import CommitRow, Reader, StoredReply, TermKind, Writer
+from asg_mcp.storage.base import CommitRow, Reader, TermKind
 
 SHOWN_CHARS_MAX = 200
 """A value in a conflict's details is shown up to here; the caller can read the rest."""
@@ -32,51 +28,6 @@ class Guard:
     expected_head: str = ""
     expected_object: str = ""
     request_id: str = ""
-
-
-def fingerprint(kind: str, *asked: object) -> bytes:
-    """A digest of all that a request asks for, so that a repeated one is told from another with its id.
-
-    The order of a map's keys and the client's version have no part in it: a retry may differ in both.
-    """
-    return blake3(encode([kind, _plain(asked)])).digest(16)
-
-
-def _plain(asked: Any) -> Any:
-    """Requests, their parts and JSON values, as one JSON value."""
-    if isinstance(asked, Author):
-        return [asked.agent, asked.session]
-    if isinstance(asked, Absent):
-        return "absent"
-    if is_dataclass(asked):
-        return [_plain(getattr(asked, part.name)) for part in fields(asked)]
-    if isinstance(asked, Mapping):
-        return {key: _plain(item) for key, item in asked.items()}
-    if isinstance(asked, list | tuple):
-        return [_plain(item) for item in asked]
-    return str(asked) if isinstance(asked, str) else asked
-
-
-def recall(reader: Reader, principal: str, request_id: str, fingerprint: bytes) -> list[Any] | None:
-    """The remembered answer to a request, or None when it is new.
-
-    Raises RequestReused when the id was used for another request.
-    """
-    if not request_id:
-        return None
-    check_name(request_id, "request_id")
-    known = reader.reply(principal, request_id)
-    if known is None:
-        return None
-    if known.fingerprint != fingerprint:
-        raise RequestReused(f"request_id {request_id!r} was used before, with other arguments", request_id=request_id)
-    return known.answer
-
-
-def remember(writer: Writer, principal: str, request_id: str, fingerprint: bytes, answer: list[Any]) -> None:
-    """Keep the answer, in the same transaction as what it tells of."""
-    if request_id:
-        writer.put_reply(principal, request_id, StoredReply(fingerprint, answer))
 
 
 def check_head(
@@ -195,7 +146,7 @@ def shown(state: State, spot: Spot) -> Any:
     """A value for an error's details: itself when it is short, its type and size when it is not."""
     if spot.entry.kind != SCALAR and spot.end - spot.rank > SHOWN_CHARS_MAX // 4:
         return f"({state.type_name(spot)}, {spot.end - spot.rank - 1} entries)"
-    value = state.value(spot)
+    value = state.shown(spot)
     return value if len(repr(value)) <= SHOWN_CHARS_MAX else f"({state.type_name(spot)}, {len(repr(value))} characters)"
 
 

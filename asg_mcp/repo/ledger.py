@@ -33,6 +33,8 @@ RECORDED_IN = {
     EventKind.EPOCH_SIGNED: RecordKind.EPOCH,
 }
 """Which record the events of a kind are about. Those of other kinds are about none."""
+WITHHELD = "withheld"
+"""In what is kept of a body that was withheld: the names of the fields that were erased."""
 
 
 def log_commit(
@@ -83,10 +85,24 @@ def log_event(
 
 
 def projected(before: Record | None, kind: EventKind, subject: str, index: int, body: Mapping[str, Any]) -> Record:
-    """The record after an event."""
+    """The record after an event.
+
+    A body that was withheld names in WITHHELD the fields that it has no more; they count until a later event gives
+    them again.
+    """
     if before is None:
         return Record(RECORDED_IN[kind], subject, index, index, dict(body))
-    return Record(before.kind, subject, before.opened, index, {**before.data, **body})
+    data = {**before.data, **body}
+    lacking = [name for name in before.data.get(WITHHELD, ()) if name not in body]
+    data[WITHHELD] = sorted({*lacking, *body.get(WITHHELD, ())})
+    if not data[WITHHELD]:
+        del data[WITHHELD]
+    return Record(before.kind, subject, before.opened, index, data)
+
+
+def is_lacking(record: Record, name: str) -> bool:
+    """Whether what a record said in a field was erased."""
+    return name in record.data.get(WITHHELD, ())
 
 
 def event_of(reader: Reader, row: EventRow) -> Event:
@@ -98,7 +114,7 @@ def event_of(reader: Reader, row: EventRow) -> Event:
         author = Author(principal, agent, client, session)
         if len(row.data) > 5:
             subject, salt, held = row.data[5:]
-            body = held if held is None else Id(held) if isinstance(held, bytes) else event_body_id(salt, held)
+            body = None if held is None else committed_id(salt, held)
     else:
         assert row.new is not None, "BUG: an event without data is that of a commit"
         commit = reader.commit(row.new)
@@ -136,6 +152,21 @@ def ref_of_commit(reader: Reader, seq: int) -> str:
 
 
 def event_body(row: EventRow) -> dict[str, Any]:
-    """What an event says of its subject; {} where it says nothing, or where it was erased."""
+    """What an event says of its subject; of a body that was withheld what is kept; {} where it says nothing."""
     held = row.data[7] if row.data is not None and len(row.data) > 5 else None
+    if isinstance(held, list):
+        held = held[1]
     return held if isinstance(held, dict) else {}
+
+
+def committed_id(salt: str, held: Any) -> Id:
+    """The commitment to an event's body, which is stored whole, or as its id with what is kept of it."""
+    if isinstance(held, dict):
+        return event_body_id(salt, held)
+    return Id(held[0] if isinstance(held, list) else held)
+
+
+def without_body(row: EventRow, kept: Mapping[str, Any]) -> list[Any]:
+    """The data of an event whose body is withheld but for `kept`; its leaf and its id stay."""
+    assert row.data is not None and len(row.data) > 5 and row.data[7] is not None, "BUG: an event without a body"
+    return [*row.data[:6], "", [committed_id(row.data[6], row.data[7]), dict(kept)]]

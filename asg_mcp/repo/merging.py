@@ -13,16 +13,18 @@ from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Author, Intent
 from asg_mcp.core.merge import Merged, merge
 from asg_mcp.core.mergerules import SCHEMA_ROOT, Rules
+from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.operations import Absent, Operation
 from asg_mcp.core.paths import Tokens, format_path
 from asg_mcp.core.refs import parse_revision
 from asg_mcp.core.state import State
 from asg_mcp.errors import Forbidden, InvalidArgument, LimitExceeded
 from asg_mcp.repo.diffing import change
-from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
+from asg_mcp.repo.guards import Guard, check_head, check_object
 from asg_mcp.repo.patterns import compile_pattern
+from asg_mcp.repo.repeats import asked_for, kept_warnings, recall, recalled_warnings, remember
 from asg_mcp.repo.requests import MergeRequest
-from asg_mcp.repo.results import Conflict, MergeResult, SchemaWarning
+from asg_mcp.repo.results import Conflict, MergeResult
 from asg_mcp.repo.settling import CHANGES_SHOWN_MAX, Settling, check_resolutions, named, net, side_at
 from asg_mcp.repo.transaction import KEPT_ROOTS, EditedAll, apply_all, branch_of, check_schema, object_at, write_commit
 from asg_mcp.repo.view import View
@@ -139,7 +141,7 @@ def merge_branches(
     Forbidden, HeadMoved, ObjectChanged, RequestReused, RefNotFound, SchemaViolation, InvalidValue and LimitExceeded.
     """
     check_request(request)
-    asked = fingerprint("merge", request, intent, author, guard) if guard.request_id else b""
+    asked = asked_for(view.hasher, guard.request_id, "merge", request, intent, author, guard)
     known = recall(writer, author.principal, guard.request_id, asked)
     if known is not None:
         return _recalled(known)
@@ -151,7 +153,7 @@ def merge_branches(
         edited = plan.edited(view, writer.last_seq() + 1)
         check_object(guard.expected_object, plan.sides.ours, edited.state, (), writes=True)
         result = _write(writer, view, plan.sides, edited, result, intent, author)
-    remember(writer, author.principal, guard.request_id, asked, _memory(result))
+    remember(writer, author.principal, guard.request_id, asked, _memory(view.hasher, result))
     return result
 
 
@@ -264,7 +266,7 @@ def _write(
     )
 
 
-def _memory(result: MergeResult) -> list[Any]:
+def _memory(hasher: Hasher, result: MergeResult) -> list[Any]:
     return [
         result.ref,
         result.commit,
@@ -275,7 +277,7 @@ def _memory(result: MergeResult) -> list[Any]:
         result.already,
         result.object,
         result.rebased,
-        [[list(item.path), item.message] for item in result.warnings],
+        kept_warnings(hasher, result.warnings),
     ]
 
 
@@ -295,5 +297,5 @@ def _recalled(answer: list[Any]) -> MergeResult:
         object=Id(content),
         rebased=rebased,
         replayed=True,
-        warnings=tuple(SchemaWarning(tuple(path), message) for path, message in told),
+        warnings=recalled_warnings(told),
     )

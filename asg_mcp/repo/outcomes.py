@@ -11,11 +11,11 @@ from asg_mcp.core.limits import CHILDREN_SHOWN_MAX, DESCRIPTION_BYTES_MAX, DEVIA
 from asg_mcp.core.operations import Absent
 from asg_mcp.core.values import checked
 from asg_mcp.errors import HandleNotFound, InvalidArgument, LimitExceeded
-from asg_mcp.repo.guards import fingerprint, recall, remember
 from asg_mcp.repo.intents import IntentName, children_of, intent_named, name_of, records_of
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.permits import open_session_record, session_record
 from asg_mcp.repo.records import key_of, outcome_of
+from asg_mcp.repo.repeats import fingerprint, recall, remember
 from asg_mcp.repo.requests import OutcomeRequest
 from asg_mcp.repo.results import ChildInfo, OutcomeResult
 from asg_mcp.repo.view import View

@@ -15,17 +15,18 @@ from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Author, Intent
 from asg_mcp.core.limits import SPECULATION_ALTERNATIVES_MAX
 from asg_mcp.core.merge import merge
+from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.state import State
 from asg_mcp.core.values import JsonValue
 from asg_mcp.errors import InvalidArgument, LimitExceeded
 from asg_mcp.repo.graph import is_ancestor
-from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
+from asg_mcp.repo.guards import Guard, check_head, check_object
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.merging import rules_of
 from asg_mcp.repo.permits import check_permit
+from asg_mcp.repo.repeats import asked_for, kept_warnings, recall, recalled_warnings, remember
 from asg_mcp.repo.requests import PromoteRequest, Resolution
 from asg_mcp.repo.resolve import SPECULATION_PREFIX, speculation_record
-from asg_mcp.repo.results import SchemaWarning
 from asg_mcp.repo.settling import Settling, check_resolutions, named, net
 from asg_mcp.repo.specresults import PromoteResult
 from asg_mcp.repo.speculation import (
@@ -51,7 +52,7 @@ def commit_spec(
     """
     check_resolutions(request.resolutions)
     request = replace(request, handle=bare(request.handle))
-    asked = fingerprint("commit_spec", request, intent, author, guard) if guard.request_id else b""
+    asked = asked_for(view.hasher, guard.request_id, "commit_spec", request, intent, author, guard)
     known = recall(writer, author.principal, guard.request_id, asked)
     if known is not None:
         return _recalled(known)
@@ -97,7 +98,7 @@ def commit_spec(
     body = {"status": "committed", "commit": result.commit.hex(), "target": ref.name}
     _tell_family(view, writer, found, ref, result.commit, author)
     end(writer, view, found, EventKind.SPECULATION_COMMITTED, author, body)
-    remember(writer, author.principal, guard.request_id, asked, _memory(result))
+    remember(writer, author.principal, guard.request_id, asked, _memory(view.hasher, result))
     return result
 
 
@@ -226,7 +227,7 @@ def _alternative(view: View, record: Record) -> dict[str, JsonValue]:
     return told
 
 
-def _memory(result: PromoteResult) -> list[Any]:
+def _memory(hasher: Hasher, result: PromoteResult) -> list[Any]:
     return [
         result.handle,
         result.ref,
@@ -236,7 +237,7 @@ def _memory(result: PromoteResult) -> list[Any]:
         list(result.alternatives),
         result.object,
         result.rebased,
-        [[list(item.path), item.message] for item in result.warnings],
+        kept_warnings(hasher, result.warnings),
     ]
 
 
@@ -252,6 +253,6 @@ def _recalled(answer: list[Any]) -> PromoteResult:
         alternatives=tuple(alternatives),
         object=None if content is None else Id(content),
         rebased=moved,
-        warnings=tuple(SchemaWarning(tuple(path), message) for path, message in told),
+        warnings=recalled_warnings(told),
         replayed=True,
     )

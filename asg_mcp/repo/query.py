@@ -10,6 +10,7 @@ from asg_mcp.core.nodes import Hasher
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.repo import cursors
 from asg_mcp.repo.filters import CommitFilter
+from asg_mcp.repo.records import whole
 from asg_mcp.repo.requests import Query
 from asg_mcp.repo.results import AgentInfo, CommitInfo, Group, QueryResult, StateItem
 from asg_mcp.repo.scans import Owners, Scan
@@ -42,6 +43,8 @@ def run_query(view: View, query: Query) -> QueryResult:
     start = position[0] if position else None
     if query.target == "state":
         return _over_state(view.reader, view.hasher, query, asked, head, start)
+    if query.ref and (query.path or query.text or query.pattern or query.tags or query.authority):
+        whole(view.reader.commit(head))  # of what was pruned nobody can tell whether such a filter holds
     chosen = CommitFilter(view.reader, view.hasher, query)
     scan = Scan(view.reader, view.graph, chosen, head, everywhere=not query.ref, principal=view.principal)
     if query.group_by or query.target == "agents" or query.order_by == "confidence":

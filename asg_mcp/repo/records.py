@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from asg_mcp.core.commits import Header, RecordedOperation, body_id, operations_id
+from asg_mcp.core.flat import WITHHELD_TEXT
 from asg_mcp.core.ids import Id, NodeId
 from asg_mcp.core.intents import Author, Category
-from asg_mcp.core.noderows import pack_entries, unpack_entries
+from asg_mcp.core.noderows import blobs_in, pack_entries, unpack_entries
 from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.operations import Op
 from asg_mcp.core.paths import Tokens, list_index, parse_path
 from asg_mcp.core.times import format_time
+from asg_mcp.errors import Pruned, StoreCorrupt
 from asg_mcp.repo.results import CommitInfo
 from asg_mcp.storage.base import CommitRow, Reader, Record, Term, TermKind, Writer
 
 _CATEGORIES = tuple(Category)
 _OPS = tuple(Op)
 _NO_CID = b"\x00"
+_STAYING = (TermKind.INTENT, TermKind.SESSION)
 _PROVENANCE = ("authority", "alternatives", "expected", "tool_calls", "notify")
 
 
@@ -65,12 +70,18 @@ def root_of(reader: Reader, row: CommitRow, hasher: Hasher) -> NodeId:
 def author_of(reader: Reader, row: CommitRow) -> Author:
     """Who made a commit."""
     principal, agent, client, session = row.parts[4:8]
-    return Author(
-        principal=reader.name(principal),
-        agent=reader.name(agent),
-        client=reader.name(client) if client else "",
-        session=reader.name(session) if session else "",
+    return _author(
+        reader.name(principal),
+        reader.name(agent),
+        reader.name(client) if client else "",
+        reader.name(session) if session else "",
     )
+
+
+@lru_cache(maxsize=256)
+def _author(principal: str, agent: str, client: str, session: str) -> Author:
+    """Few authors make many commits, and their names are checked once."""
+    return Author(principal, agent, client, session)
 
 
 def category_of(row: CommitRow) -> Category:
@@ -84,8 +95,42 @@ def intent_id_of(row: CommitRow) -> str:
     return str(row.parts[8])
 
 
+def is_pruned(row: CommitRow) -> bool:
+    """Whether what a commit held was taken away by garbage collection, so that its header is all there is."""
+    return isinstance(row.parts[12], bytes)
+
+
+def whole(row: CommitRow) -> CommitRow:
+    """The commit, unless what it held was taken away. Raises Pruned."""
+    if is_pruned(row):
+        told = {"commit": row.id.short, "at": format_time(row.at)}
+        raise Pruned(f"What commit {row.id.short} held was taken away by gc", **told)
+    return row
+
+
+def stub_of(reader: Reader, row: CommitRow, hasher: Hasher) -> CommitRow:
+    """What stays of a commit when it is pruned: all that its id covers, with ids for root, texts and operations.
+
+    Raises StoreCorrupt where what is stored is not what its id covers: what is damaged is not to be taken away unseen.
+    """
+    header = header_of(reader, row, hasher)
+    if header.id != row.id:
+        raise StoreCorrupt(f"Commit {row.id.short} does not hash to its id", kind="commit", what=row.id.short)
+    parts = list(row.parts)
+    parts[1], parts[10:13] = _NO_CID + header.root.digest, ["", header.body, header.operations]
+    return replace(row, root_row=0, parts=parts)
+
+
+def values_of(row: CommitRow) -> list[int]:
+    """The rows of the large values among a commit's operations; none of a pruned one."""
+    if is_pruned(row):
+        return []
+    return [value for _, _, _, packed in row.parts[12] if packed is not None for value in blobs_in(packed)]
+
+
 def operations_of(row: CommitRow) -> list[RecordedOperation]:
-    """What a commit did."""
+    """What a commit did. Raises Pruned."""
+    whole(row)
     return [
         RecordedOperation(_OPS[op], path, source, None if packed is None else unpack_entries(packed))
         for op, path, source, packed in row.parts[12]
@@ -105,7 +150,7 @@ def header_of(reader: Reader, row: CommitRow, hasher: Hasher) -> Header:
         intent_id=intent_id,
         parent_intent=parent_intent,
         at=row.at,
-        operations=operations_id(operations_of(row), hasher),
+        operations=Id(row.parts[12]) if is_pruned(row) else operations_id(operations_of(row), hasher),
         body=Id(body) if isinstance(body, bytes) else body_id(salt, body),
     )
 
@@ -129,22 +174,49 @@ def info_of(reader: Reader, row: CommitRow) -> CommitInfo:
         confidence=row.parts[3],
         intent_id=row.parts[8],
         parent_intent=row.parts[9],
-        description=text.get("description", ""),
+        description=text.get("description", WITHHELD_TEXT if withheld and not is_pruned(row) else ""),
         reasoning=text.get("reasoning", ""),
         tags=tuple(text.get("tags", ())),
         provenance={name: text[name] for name in _PROVENANCE if name in text},
         withheld=withheld,
+        pruned=is_pruned(row),
     )
+
+
+def staying_terms(stub: CommitInfo) -> set[Term]:
+    """What a commit is found by still when it was pruned.
+
+    The intents and the session of its header: the members of an epoch are told by them.
+    """
+    return {term for term in terms_for(stub, []) if term[0] in _STAYING}
 
 
 def terms_for(info: CommitInfo, operations: list[RecordedOperation]) -> set[Term]:
     """What a commit is found by."""
-    terms: set[Term] = {(TermKind.AGENT, info.agent)}
-    if info.session:
-        terms.add((TermKind.SESSION, info.session))
-    terms.update((TermKind.TAG, tag) for tag in info.tags)
-    terms.update((TermKind.INTENT, name) for name in (info.intent_id, info.parent_intent) if name)
-    authority = authority_of(info.provenance)
+    names = (info.intent_id, info.parent_intent)
+    return _terms((info.agent, info.session), names, info.tags, info.provenance, operations)
+
+
+def terms_of(header: Header, body: Mapping[str, Any], operations: list[RecordedOperation]) -> set[Term]:
+    """The same of a commit in the making."""
+    author, names = header.author, (header.intent_id, header.parent_intent)
+    return _terms((author.agent, author.session), names, body.get("tags", ()), body, operations)
+
+
+def _terms(
+    author: tuple[str, str],
+    intents: tuple[str, str],
+    tags: Sequence[str],
+    provenance: Mapping[str, Any],
+    operations: list[RecordedOperation],
+) -> set[Term]:
+    agent, session = author
+    terms: set[Term] = {(TermKind.AGENT, agent)}
+    if session:
+        terms.add((TermKind.SESSION, session))
+    terms.update((TermKind.TAG, tag) for tag in tags)
+    terms.update((TermKind.INTENT, name) for name in intents if name)
+    authority = authority_of(provenance)
     if authority:
         terms.add((TermKind.AUTHORITY, authority))
     for operation in operations:

@@ -18,14 +18,21 @@ from asg_mcp.core.secretpolicy import Policy
 from asg_mcp.repo import results as r
 from asg_mcp.repo.blame import blame, log
 from asg_mcp.repo.branches import DEFAULT_BRANCH, drop_branch, make_ref
+from asg_mcp.repo.classing import Classes
+from asg_mcp.repo.collecting import Collection
+from asg_mcp.repo.collectingresults import Collected, CollectRequest
+from asg_mcp.repo.denying import Denial, log_denial
 from asg_mcp.repo.diffing import diff
-from asg_mcp.repo.getting import get, is_small
+from asg_mcp.repo.getting import get, get_small
 from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.guards import Guard
+from asg_mcp.repo.keyring import Keys
 from asg_mcp.repo.merging import merge_branches, preview_merge
 from asg_mcp.repo.outcomes import reported, resolve
 from asg_mcp.repo.permits import session_record
 from asg_mcp.repo.query import run_query
+from asg_mcp.repo.receipts import erased_since
+from asg_mcp.repo.redacting import Redactions
 from asg_mcp.repo.reflist import list_refs
 from asg_mcp.repo.requests import (
     MergeRequest,
@@ -44,7 +51,8 @@ from asg_mcp.repo.sessions import open_session, session_info
 from asg_mcp.repo.speculations import Speculations
 from asg_mcp.repo.transact import Decide, Transacted, transact
 from asg_mcp.repo.transaction import Request, checked_operations, create_store, run
-from asg_mcp.repo.verify import Progress, VerifyReport, verify
+from asg_mcp.repo.validation import forget as forget_schemas
+from asg_mcp.repo.verify import Journal, Progress, Scope, VerifyReport, verify_apart
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import Health, Reader, Store, Writer
 
@@ -69,11 +77,15 @@ class Repository:
         self._store = store
         self._screen = Screen(secrets or Policy(), store.hasher)
         self.epochs = Epochs(store, signer, self._screen)
+        self.classes = Classes(store, self._screen)
         self._signer = signer
+        self.keys = Keys(store)
         self._graph = Graph()
         self.speculations = Speculations(store, self._graph, self._screen)
+        self.redactions = Redactions(store, self._graph, self._screen)
         self._principal = ""
         store.on_forget(self._graph.forget)
+        store.on_forget(forget_schemas)
 
     def seen_by(self, principal: str) -> Repository:
         """The same repository as one principal sees it: of others' sessions and speculations it knows nothing."""
@@ -162,12 +174,22 @@ class Repository:
         self._screen.texts({}, names_of(author))
         return await self._store.write(lambda writer: drop_branch(writer, name, author, request_id))
 
+    def erased_since(self, size: int) -> bool:
+        """Whether something was erased behind the first `size` events of the log."""
+        with self._store.reading() as reader:
+            return erased_since(reader, size)
+
+    async def deny(self, denial: Denial, author: Author) -> None:
+        """Log that somebody was refused something."""
+        await self._store.write(lambda writer: log_denial(writer, author, denial))
+
     # --- reading --------------------------------------------------------------
 
     async def get(self, ref: str, path: Tokens, *, depth: int | None, max_bytes: int, cursor: str) -> r.GetResult:
         """A value or subtree at any ref, at most `max_bytes` of JSON a page."""
-        if self._read(lambda view: is_small(view, ref, path)):
-            return self._read(lambda view: get(view, ref, path, depth, max_bytes, cursor))
+        found = self._read(lambda view: get_small(view, ref, path, depth, max_bytes, cursor))
+        if found is not None:
+            return found
         return await self._read_apart(lambda view: get(view, ref, path, depth, max_bytes, cursor))
 
     async def search(
@@ -222,13 +244,23 @@ class Repository:
         """What `work` makes of one moment, on a thread: for services that look at states themselves."""
         return await self._read_apart(work)
 
-    async def verify(self, progress: Progress) -> VerifyReport:
-        """Replay and hash everything again. `progress` is called on another thread."""
-        return await anyio.to_thread.run_sync(lambda: verify(self._store, progress, self._signer))
+    async def verify(
+        self, progress: Progress, scope: Scope | None = None, journal: Journal | None = None
+    ) -> VerifyReport:
+        """Replay and hash everything again, or what the scope says. `progress` is called on another thread.
+
+        Whoever cancels it can go on later from what the journal keeps; see `verify`.
+        """
+        return await verify_apart(self._store, progress, self._signer, scope or Scope(), journal)
 
     async def health(self) -> Health:
         """Versions, known faults, settings, sizes."""
         return await self._store.check()
+
+    async def collect(self, request: CollectRequest, author: Author, progress: Progress) -> Collected:
+        """Take away what nothing needs any more, or tell what that would be. `progress` may be called on any thread."""
+        reason = self._screen.texts({"reason": request.reason}, names_of(author))["reason"]
+        return await Collection(self._store, replace(request, reason=reason), author, progress).run()
 
     def _view(self, reader: Reader | Writer) -> View:
         return View(reader, self._store.hasher, self._graph, self._principal)

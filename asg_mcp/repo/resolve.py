@@ -20,7 +20,7 @@ from asg_mcp.core.tree import Tree
 from asg_mcp.errors import AmbiguousPrefix, CommitNotFound, HandleNotFound, RefNotFound
 from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.ledger import event_time, ref_of_commit
-from asg_mcp.repo.records import author_of, category_of
+from asg_mcp.repo.records import author_of, category_of, whole
 from asg_mcp.storage.base import CommitRow, Reader, Record, RecordKind, RefKind, TermKind
 
 SPECULATION_PREFIX = "spec:"
@@ -191,6 +191,7 @@ def speculation_record(reader: Reader, handle: str, principal: str) -> Record:
         raise HandleNotFound(
             f"There is no speculation {handle!r}",
             hint="asg_list_branches with kind speculation lists the open ones; asg_speculate opens one.",
+            handle=handle,
         )
     return record
 
@@ -261,7 +262,9 @@ def no_such_ref(reader: Reader, text: str) -> RefNotFound:
 
 
 def state_at(reader: Reader, hasher: Hasher, row: CommitRow) -> State:
-    """The state that a commit holds."""
-    assert row.root_row, "BUG: the tree of every commit is stored"
+    """The state that a commit holds. Raises Pruned."""
+    assert whole(row).root_row, "BUG: the tree of every commit that was not pruned is stored"
     node = reader.load(row.root_row)
-    return State(Tree(reader, hasher, hasher.link_to(node, hasher.node_id(node), row.root_row)))
+    if node.link is None:
+        node.link = hasher.link_to(node, hasher.node_id(node), row.root_row)
+    return State(Tree(reader, hasher, node.link))

@@ -36,9 +36,11 @@ class CommitInfo:
     provenance: Mapping[str, JsonValue]
     """authority, alternatives, expected, tool_calls, notify, where given."""
     withheld: bool = False
-    """Whether the texts were erased; description and reasoning are empty then."""
+    """Whether the texts were erased; the description is WITHHELD_TEXT then, and the others are empty."""
     outcome: Mapping[str, JsonValue] | None = None
     """What was reported of its intent; None while nothing was, and where it was not asked for."""
+    pruned: bool = False
+    """Whether all that it held was taken away by garbage collection; what its header says is all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,10 @@ class GetResult:
     """The commit that last changed the path or anything below it."""
     clock_anomaly: bool = False
     """Whether the recorded times around the TIME of the ref run backwards."""
+    withheld: tuple[Tokens, ...] = ()
+    """Where in `value` a marker stands in the place of a value that was erased, at most WITHHELD_SHOWN_MAX."""
+    withheld_omitted: int = 0
+    """How many more there are in `value`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,8 @@ class SearchResult:
     """State entries read by this call."""
     omitted: int = 0
     """How many more there are behind this page, counted up to COUNT_AHEAD_MAX."""
+    withheld: int = 0
+    """How many of the entries were erased, so that nobody knows whether they would match."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,18 @@ from asg_mcp.core.diff import differences
 from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Author, Intent
 from asg_mcp.core.merge import merge
+from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.operations import Absent, Op, Operation
 from asg_mcp.core.paths import Tokens
 from asg_mcp.core.state import Gap, State
 from asg_mcp.core.times import parse_time
 from asg_mcp.errors import InvalidArgument, LimitExceeded, NotFound
 from asg_mcp.repo.diffing import change
-from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
-from asg_mcp.repo.records import author_of
+from asg_mcp.repo.guards import Guard, check_head, check_object
+from asg_mcp.repo.records import author_of, whole
+from asg_mcp.repo.repeats import asked_for, kept_warnings, recall, recalled_warnings, remember
 from asg_mcp.repo.requests import RevertRequest
-from asg_mcp.repo.results import RevertResult, SchemaWarning
+from asg_mcp.repo.results import RevertResult
 from asg_mcp.repo.settling import CHANGES_SHOWN_MAX, Settling, check_resolutions, named, net, side_at
 from asg_mcp.repo.transaction import KEPT_ROOTS, apply_all, branch_of, check_kept, check_schema, object_at, write_commit
 from asg_mcp.repo.view import View
@@ -61,7 +63,7 @@ def revert(
     Nothing is written in a preview, when there are unsettled conflicts, or when nothing is left to undo.
     """
     check_request(request)
-    asked = fingerprint("revert", request, intent, author, guard) if guard.request_id else b""
+    asked = asked_for(view.hasher, guard.request_id, "revert", request, intent, author, guard)
     known = recall(writer, author.principal, guard.request_id, asked)
     if known is not None:
         return _recalled(known)
@@ -104,12 +106,12 @@ def revert(
         return replace(result, object=object_at(state, at))
     if settled or not operations:
         result = replace(result, object=object_at(state, at))
-        remember(writer, author.principal, guard.request_id, asked, _memory(result))
+        remember(writer, author.principal, guard.request_id, asked, _memory(view.hasher, result))
         return result
     result = replace(result, changed=edited.changed, object=object_at(edited.state, at))
     commit = write_commit(writer, view.hasher, ref, head, edited, intent, author)
     result = replace(result, commit=commit.id, warnings=tuple(edited.warnings))
-    remember(writer, author.principal, guard.request_id, asked, _memory(result))
+    remember(writer, author.principal, guard.request_id, asked, _memory(view.hasher, result))
     return result
 
 
@@ -138,7 +140,7 @@ class _Plan(Settling):
                 raise source.missing(there)
             self.apply(Operation(Op.DELETE, path))
         else:
-            value = source.value(there)
+            value = source.carried(there)
             if not path:  # the roots with tools of their own stay as they are, as in any write to /
                 kept = {root: side_at(self.state, (root,)) for root in KEPT_ROOTS}
                 value = {key: item for key, item in {**value, **kept}.items() if not isinstance(item, Absent)}
@@ -169,7 +171,7 @@ def _commits(view: View, head: CommitRow, request: RevertRequest) -> list[Commit
         return found
     rows = {}
     for text in request.commits:
-        row = view.resolve(text)
+        row = whole(view.resolve(text))
         if row.seq not in reach:
             raise NotFound(
                 f"{text} is not in the history of {request.ref}", hint="Name the branch that holds it as ref."
@@ -212,7 +214,7 @@ def _by_author(view: View, head: CommitRow, request: RevertRequest) -> Iterator[
         before = found[-1]
 
 
-def _memory(result: RevertResult) -> list[Any]:
+def _memory(hasher: Hasher, result: RevertResult) -> list[Any]:
     return [
         result.ref,
         result.commit,
@@ -221,7 +223,7 @@ def _memory(result: RevertResult) -> list[Any]:
         result.changed,
         result.object,
         result.rebased,
-        [[list(item.path), item.message] for item in result.warnings],
+        kept_warnings(hasher, result.warnings),
     ]
 
 
@@ -238,5 +240,5 @@ def _recalled(answer: list[Any]) -> RevertResult:
         object=None if content is None else Id(content),
         rebased=rebased,
         replayed=True,
-        warnings=tuple(SchemaWarning(tuple(path), message) for path, message in (told[0] if told else ())),
+        warnings=recalled_warnings(told[0] if told else ()),
     )

@@ -11,7 +11,6 @@ from asg_mcp.core.limits import SCAN_COMMITS_MAX, SCAN_ENTRIES_MAX
 from asg_mcp.core.nodes import SCALAR, Hasher
 from asg_mcp.core.operations import ABSENT
 from asg_mcp.core.paths import format_path
-from asg_mcp.core.state import entry_type
 from asg_mcp.errors import LimitExceeded, Withheld
 from asg_mcp.repo.filters import CommitFilter
 from asg_mcp.repo.graph import Graph
@@ -139,7 +138,7 @@ class Owners:
             value = scalar_value(entry, self._reader)
         except Withheld:
             value = ABSENT
-        return StateItem(owned.step.tokens, value, entry_type(entry), owned.info)
+        return StateItem(owned.step.tokens, value, self._state.entry_type(entry), owned.info)
 
 
 def _united(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -223,7 +223,7 @@ def _unknown(_: Tokens) -> Absent:
 
 def _value_at(draft: Draft, path: Tokens) -> JsonValue | Absent:
     place = draft.state.locate(path)
-    return ABSENT if isinstance(place, Gap) else draft.state.value(place)
+    return ABSENT if isinstance(place, Gap) else draft.state.carried(place)
 
 
 def _stays(held: JsonValue | Absent, found: Finding, value: JsonValue) -> bool:

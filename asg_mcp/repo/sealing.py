@@ -13,6 +13,7 @@ from asg_mcp.core.intents import Author
 from asg_mcp.core.merkle import EMPTY_ROOT, consistency_fault, inclusion_fault
 from asg_mcp.core.notes import Checkpoint, Note, Signer, VerifierKey, parse_checkpoint, parse_note, parse_verifier_key
 from asg_mcp.errors import AsgError, StoreCorrupt
+from asg_mcp.repo.epochmembers import check_members, newest_pruned
 from asg_mcp.repo.epochs import (
     OPEN,
     SEALED,
@@ -21,17 +22,19 @@ from asg_mcp.repo.epochs import (
     epoch_record,
     epoch_records,
     lineage_of,
+    looked_behind,
     open_epoch,
     seal_epoch,
     sign_epoch,
 )
+from asg_mcp.repo.keyring import check_named
 from asg_mcp.repo.ledger import EVENT_KINDS, event_of
 from asg_mcp.repo.lineage import Lineage
 from asg_mcp.repo.logtree import checkpoint_at, consistency_proof, inclusion_proof, log_origin, log_root
 from asg_mcp.repo.requests import EpochRequest
 from asg_mcp.repo.results import EpochInfo
 from asg_mcp.repo.screening import Screen, names_of
-from asg_mcp.storage.base import Reader, Record, RefKind, Store
+from asg_mcp.storage.base import Reader, Record, RecordKind, RefKind, Store, Writer
 
 T = TypeVar("T")
 
@@ -49,7 +52,12 @@ class Epochs:
         """Open an epoch; see `open_epoch`."""
         checked_request(request)
         request = self._screen.epoch(request, author)
-        record, replayed = await self._store.write(lambda writer: open_epoch(writer, request, author, request_id))
+        looked = None
+        if request.since and await self._apart(lambda reader: reader.record(RecordKind.EPOCH, request.epoch)) is None:
+            looked = await self._apart(lambda reader: looked_behind(reader, request))
+        record, replayed = await self._store.write(
+            lambda writer: open_epoch(writer, request, author, request_id, looked)
+        )
         return replace(await self._apart(lambda reader: epoch_info(reader, record)), replayed=replayed)
 
     async def seal(self, epoch: str, summary: str, author: Author, request_id: str = "") -> EpochInfo:
@@ -66,8 +74,14 @@ class Epochs:
         return await self._apart(lambda reader: proved_checkpoints(reader, epoch_record(reader, epoch)), stored=True)
 
     async def sign(self, epoch: str, opening: Note, sealing: Note, key: VerifierKey, author: Author) -> EpochInfo:
-        """Keep the signed checkpoints of a sealed epoch."""
-        record = await self._store.write(lambda writer: sign_epoch(writer, epoch, opening, sealing, key, author))
+        """Keep the signed checkpoints of a sealed epoch. Raises Conflict when the log's key was rotated meanwhile."""
+
+        def work(writer: Writer) -> Record:
+            if "checkpoint" not in epoch_record(writer, epoch).data:
+                check_named(writer, key)
+            return sign_epoch(writer, epoch, opening, sealing, key, author)
+
+        record = await self._store.write(work)
         return await self._apart(lambda reader: epoch_info(reader, record))
 
     async def info(self, epoch: str) -> EpochInfo:
@@ -92,6 +106,7 @@ def _counted(reader: Reader, epoch: str) -> Lineage | None:
     if record.data["state"] != OPEN:
         return None
     lineage = lineage_of(reader, record)
+    check_members(reader, newest_pruned(reader, lineage), f"is a member of epoch {epoch}")
     lineage.root()
     return lineage
 

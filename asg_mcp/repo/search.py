@@ -7,14 +7,14 @@ from typing import Any
 
 import orjson
 
-from asg_mcp.core.flat import Item, nest
+from asg_mcp.core.flat import Item, nest, scalar_value
 from asg_mcp.core.limits import QUERY_TEXT_BYTES_MAX, SCAN_ENTRIES_MAX
 from asg_mcp.core.nodes import LIST, SCALAR, Blob, Entry, NodeSource
 from asg_mcp.core.operations import ABSENT, Absent
 from asg_mcp.core.paths import END, Tokens, unescape_segment
-from asg_mcp.core.state import Spot, State, entry_type
+from asg_mcp.core.state import Spot, State
 from asg_mcp.core.values import JsonValue, type_names
-from asg_mcp.errors import InvalidArgument, LimitExceeded
+from asg_mcp.errors import InvalidArgument, LimitExceeded, Withheld
 from asg_mcp.repo import cursors
 from asg_mcp.repo.jsonpaths import Expression
 from asg_mcp.repo.patterns import Span, compile_pattern
@@ -43,8 +43,8 @@ def search(view: View, ref: str, text: str, mode: str, prefix: Tokens, limit: in
     SCAN_ENTRIES_MAX entries, empty if need be. mode "jsonpath": the nodes that an RFC 9535 expression selects, in
     its order, each once, "$" being what is at `prefix`; a container has no value in the match.
 
-    Erased values are passed over. Raises InvalidArgument (mode, pattern, expression), InvalidCursor, LimitExceeded
-    (a long text; for jsonpath too much below the prefix), and what `resolve_ref` and `State.spot` raise.
+    Erased values are passed over, and counted. Raises InvalidArgument (mode, pattern, expression), InvalidCursor,
+    LimitExceeded (a long text; for jsonpath too much below the prefix), and what `resolve_ref` and `State.spot` raise.
     """
     cursors.check_limit(limit)
     finder = _finder(text, mode)
@@ -99,10 +99,12 @@ class _Search:
         self._matches: list[Match] = []
         self._scanned = 0
         self._go_on: int | None = None
+        self._withheld = 0
 
     def result(self, ref: str, row: CommitRow, cursor: Callable[[int], str]) -> SearchResult:
         next_cursor = "" if self._go_on is None else cursor(self._go_on)
-        return SearchResult(ref, row.id, tuple(self._matches), next_cursor, self._scanned)
+        matches = tuple(self._matches)
+        return SearchResult(ref, row.id, matches, next_cursor, self._scanned, withheld=self._withheld)
 
     def find(self, finder: Finder) -> None:
         """Text and pattern: walk the entries; a position is a rank."""
@@ -117,6 +119,7 @@ class _Search:
             value: JsonValue | Absent = ABSENT
             if step.entry.kind == SCALAR:
                 value = _present(step.entry, self._reader)
+                self._withheld += value is ABSENT
                 budget -= _extra(step.entry, value)
             found = self._match(step, value, finder)
             if found is not None:
@@ -124,13 +127,12 @@ class _Search:
 
     def _match(self, step: Step, value: JsonValue | Absent, finder: Finder) -> Match | None:
         scalar = value is not ABSENT
-        if not scalar and step.entry.kind == SCALAR:
-            return None  # erased
         span = finder(_text_of(value)) if scalar else None
         on_key = step.key is not None and step.rank != self._spot.rank and finder(step.key) is not None
         if span is None and not on_key:
             return None
-        return Match(step.tokens, _shown(value, span), entry_type(step.entry), "key" if on_key else "value")
+        kind = self._state.entry_type(step.entry)
+        return Match(step.tokens, _shown(value, span), kind, "key" if on_key else "value")
 
     def select(self, expression: Expression) -> None:
         """JSONPath: make the value below the prefix, evaluate; a position is how many nodes were given before."""
@@ -152,7 +154,9 @@ class _Search:
         """The value below the prefix, erased parts marked."""
         self._scanned = self._spot.end - self._spot.rank
         making = _Making(self._reader, SCAN_ENTRIES_MAX - self._scanned)
-        return making.value(nest(self._state.tree.entries(self._spot.rank, self._spot.end)))
+        document = making.value(nest(self._state.tree.entries(self._spot.rank, self._spot.end)))
+        self._withheld = making.withheld
+        return document
 
 
 def selected(reader: Reader, state: State, text: str) -> list[Spot]:
@@ -176,6 +180,7 @@ class _Making:
     def __init__(self, source: NodeSource, budget: int) -> None:
         self._source = source
         self._budget = budget
+        self.withheld = 0
         self._check()
 
     def _check(self) -> None:
@@ -192,6 +197,7 @@ class _Making:
             value = _present(item.entry, self._source)
             self._budget -= _extra(item.entry, value)
             self._check()
+            self.withheld += value is ABSENT
             return ERASED if value is ABSENT else value
         if item.entry.kind == LIST:
             return [self.value(child) for child in item.children]
@@ -199,11 +205,11 @@ class _Making:
 
 
 def _present(entry: Entry, source: NodeSource) -> JsonValue | Absent:
-    """The value of a scalar entry; ABSENT when it was erased."""
-    value = entry.value
-    if type(value) is not Blob:
-        return value
-    return ABSENT if value.erased else source.blob(value.row)
+    """The value of a scalar entry; ABSENT when it was erased, or its key is not there."""
+    try:
+        return scalar_value(entry, source)
+    except Withheld:
+        return ABSENT
 
 
 def _extra(entry: Entry, value: JsonValue | Absent) -> int:

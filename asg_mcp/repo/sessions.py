@@ -14,12 +14,13 @@ from asg_mcp.core.state import Gap, State
 from asg_mcp.core.times import format_time, parse_time
 from asg_mcp.errors import Forbidden, InvalidArgument, LimitExceeded
 from asg_mcp.repo.branches import DEFAULT_BRANCH, make_ref
-from asg_mcp.repo.guards import fingerprint, recall, remember
 from asg_mcp.repo.intents import records_of
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.permits import open_session_record
 from asg_mcp.repo.records import outcome_of
+from asg_mcp.repo.repeats import fingerprint, recall, remember
 from asg_mcp.repo.requests import SessionRequest
+from asg_mcp.repo.resolve import SPECULATION_PREFIX
 from asg_mcp.repo.results import SessionInfo
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import Record, RecordKind, RefKind, Writer
@@ -147,7 +148,8 @@ def _branch(
     """The branch of the session and the number of its head; made from the parent's branch when it is new."""
     home = parent["branch"] if parent else DEFAULT_BRANCH
     name = request.branch or home
-    ref = writer.ref(name)
+    # Whether there is a speculation of that handle or not: others may not learn that.
+    ref = None if name.startswith(SPECULATION_PREFIX) else writer.ref(name)
     if ref is None:
         make_ref(writer, view, name, RefKind.BRANCH.label, home, author, "")
         return name, view.resolve(home).seq

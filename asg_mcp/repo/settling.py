@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from asg_mcp.core.diff import Delta, deltas, element_deltas
 from asg_mcp.core.edits import Editor, entries_of
+from asg_mcp.core.flat import shown_held
 from asg_mcp.core.limits import NEAREST_MAX, OPERATIONS_MAX
 from asg_mcp.core.merge import Clash, Merged
 from asg_mcp.core.nodes import LIST
@@ -97,7 +98,8 @@ class Settling:
     @property
     def conflicts(self) -> tuple[Conflict, ...]:
         """Where somebody has to choose: what is the same on both sides in the end is left out."""
-        return tuple(conflict for conflict in self._open.values() if not _same(conflict.ours, conflict.theirs))
+        found = (conflict for conflict in self._open.values() if not _same(conflict.ours, conflict.theirs))
+        return tuple(_presentable(conflict) for conflict in found)
 
     def check_used(self) -> None:
         """Raise InvalidArgument for a resolution that settled nothing: a mistyped path must not pass."""
@@ -154,10 +156,17 @@ def _same(left: JsonValue | Absent, right: JsonValue | Absent) -> bool:
     return equal(left, right)
 
 
+def _presentable(conflict: Conflict) -> Conflict:
+    """With markers in the place of what was erased."""
+    sides = (conflict.base, conflict.ours, conflict.theirs)
+    base, ours, theirs = (side if isinstance(side, Absent) else shown_held(side) for side in sides)
+    return replace(conflict, base=base, ours=ours, theirs=theirs)
+
+
 def side_at(state: State, path: Tokens) -> JsonValue | Absent:
-    """The value at a path of one side; ABSENT where nothing is."""
+    """The value at a path of one side; ABSENT where nothing is. What was erased is carried as what it is."""
     place = state.locate(path)
-    return ABSENT if isinstance(place, Gap) else state.value(place)
+    return ABSENT if isinstance(place, Gap) else state.carried(place)
 
 
 def net(before: State, after: State) -> list[Operation]:
@@ -179,7 +188,7 @@ def _net(before: State, after: State, delta: Delta) -> list[Operation]:
         ]
         if len(inner) * 2 < new.end - new.rank:
             return inner
-    return [Operation(Op.SET, delta.tokens, after.value(new))]
+    return [Operation(Op.SET, delta.tokens, after.carried(new))]
 
 
 def named(

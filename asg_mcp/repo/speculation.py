@@ -28,11 +28,11 @@ from asg_mcp.core.times import SECOND, format_time
 from asg_mcp.core.values import checked
 from asg_mcp.errors import HandleNotFound, InvalidArgument, LimitExceeded
 from asg_mcp.repo.graph import is_ancestor
-from asg_mcp.repo.guards import fingerprint, recall, remember
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.permits import check_permit
+from asg_mcp.repo.records import is_pruned, whole
+from asg_mcp.repo.repeats import asked_for, fingerprint, kept_warnings, recall, recalled_warnings, remember
 from asg_mcp.repo.resolve import SPECULATION_PREFIX, TRIED, is_expired, own_prefix, speculation_record, too_old
-from asg_mcp.repo.results import SchemaWarning
 from asg_mcp.repo.specresults import DiscardResult, SpeculationInfo, SpeculationResult
 from asg_mcp.repo.transaction import apply_all, write_commit
 from asg_mcp.repo.view import View
@@ -126,7 +126,7 @@ def speculate(
         record = speculation_record(writer, known[0], author.principal)
         return _result(record, CommitId(commit_of(writer, record.data["base"]).id), 0, replayed=True)
     _make_room(writer, author)
-    base = view.resolve(source)
+    base = whole(view.resolve(source))
     target, parent = _origin(writer, view, source, base)
     handle = _handle(writer, author.principal)
     ref = Ref(SPECULATION_PREFIX + handle, RefKind.SPECULATION, base.seq)
@@ -179,8 +179,7 @@ def _make_room(writer: Writer, author: Author) -> None:
         if not is_expired(record, writer.now()):
             count += 1
         else:
-            body = {"status": "expired", "head": writer.commit(ref.seq).id.hex(), "ended_at": writer.now()}
-            _drop(writer, ref, EventKind.SPECULATION_EXPIRED, author, body)
+            expire(writer, ref, author)
     if count >= SPECULATIONS_OPEN_MAX:
         raise LimitExceeded(
             f"{count} speculations are open, and {SPECULATIONS_OPEN_MAX} are allowed",
@@ -198,6 +197,12 @@ def _own_refs(reader: Reader, principal: str) -> Iterator[tuple[Ref, Record]]:
             record = reader.record(RecordKind.SPECULATION, bare(ref.name))
             if record is not None and record.data["principal"] == principal:
                 yield ref, record
+
+
+def expire(writer: Writer, ref: Ref, author: Author) -> None:
+    """Drop the ref of a speculation that is too old; its changes are counted when somebody asks, while they can be."""
+    body = {"status": "expired", "head": writer.commit(ref.seq).id.hex(), "ended_at": writer.now()}
+    _drop(writer, ref, EventKind.SPECULATION_EXPIRED, author, body)
 
 
 def _drop(writer: Writer, ref: Ref, kind: EventKind, author: Author, body: dict[str, Any]) -> None:
@@ -232,13 +237,13 @@ def spec_modify(
     """
     if not operations:
         raise InvalidArgument("There are no operations", hint="Give at least one, as for asg_apply.")
-    asked = fingerprint("spec_modify", bare(handle), tuple(operations), author) if request_id else b""
+    asked = asked_for(view.hasher, request_id, "spec_modify", bare(handle), tuple(operations), author)
     known = recall(writer, author.principal, request_id, asked)
     if known is not None:
         key, commit, changed, told = known
         record = speculation_record(writer, key, author.principal)
         done = _result(record, CommitId(commit), changed, replayed=True)
-        return replace(done, warnings=tuple(SchemaWarning(tuple(path), message) for path, message in told))
+        return replace(done, warnings=recalled_warnings(told))
     found = open_speculation(writer, handle, author.principal)
     edited = apply_all(view.state(found.head), operations, view.hasher, writer.last_seq() + 1)
     head = found.head
@@ -248,7 +253,7 @@ def spec_modify(
         check_permit(writer, author, found.ref, ())
     done = _result(found.record, CommitId(head.id), edited.changed)
     done = replace(done, warnings=tuple(edited.warnings))
-    told = [[list(item.path), item.message] for item in done.warnings]
+    told = kept_warnings(view.hasher, done.warnings)
     remember(writer, author.principal, request_id, asked, [done.handle, done.head, done.changed, told])
     return done
 
@@ -366,7 +371,7 @@ def changes_of(view: View, record: Record) -> int | None:
     ref = view.reader.ref(SPECULATION_PREFIX + record.key)
     head = [ref.seq] if ref is not None else view.reader.commit_seqs(record.data["head"], 1)
     base = view.reader.commit_seqs(record.data["base"], 1)
-    if not head or not base:
+    if not head or not base or is_pruned(view.reader.commit(head[0])):
         return None
     found = differences(view.state_of(base[0]), view.state_of(head[0]))
     return sum(1 for _ in islice(found, CHANGES_COUNTED_MAX))

@@ -10,7 +10,7 @@ from asg_mcp.core.ids import CommitId
 from asg_mcp.core.intents import Author, Intent
 from asg_mcp.core.operations import Operation
 from asg_mcp.core.state import State
-from asg_mcp.repo.guards import recall, remember
+from asg_mcp.repo.repeats import recall, remember
 from asg_mcp.repo.transaction import apply_all, branch_of, write_commit
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import CommitRow, Writer

@@ -10,21 +10,23 @@ from typing import Any
 from asg_mcp.core.commits import TREE_LAYOUT, Header, RecordedOperation, body_id, body_of, operations_id
 from asg_mcp.core.edits import Editor, entries_of
 from asg_mcp.core.events import EventKind
+from asg_mcp.core.flat import Held, has_marker, unmarked
 from asg_mcp.core.ids import CommitId, Id, is_prefix
 from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.limits import COMMIT_BYTES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX
 from asg_mcp.core.noderows import pack_node, stored_as
-from asg_mcp.core.nodes import Blob, Branch, Entry, Hasher, Leaf, Link, Node
+from asg_mcp.core.nodes import NOTHING, Blob, Branch, Entry, Hasher, Leaf, Link, Node
 from asg_mcp.core.operations import Absent, Op, Operation
 from asg_mcp.core.paths import Tokens, format_path, parse_path
 from asg_mcp.core.state import Gap, State
 from asg_mcp.core.values import checked, encode
 from asg_mcp.errors import Forbidden, InvalidPath, LimitExceeded, RefNotFound
 from asg_mcp.repo.graph import Graph
-from asg_mcp.repo.guards import Guard, check_head, check_object, fingerprint, recall, remember
+from asg_mcp.repo.guards import Guard, check_head, check_object
 from asg_mcp.repo.ledger import log_commit
 from asg_mcp.repo.permits import check_permit
-from asg_mcp.repo.records import info_of, pack_commit, terms_for
+from asg_mcp.repo.records import pack_commit, terms_of
+from asg_mcp.repo.repeats import asked_for, kept_warnings, recall, recalled_warnings, remember
 from asg_mcp.repo.resolve import SPECULATION_PREFIX, no_such_ref, state_at
 from asg_mcp.repo.results import SchemaWarning, WriteResult
 from asg_mcp.repo.validation import check_against_schema
@@ -112,7 +114,7 @@ def run(writer: Writer, hasher: Hasher, request: Request, graph: Graph | None = 
     Runs on the writer's thread; writes nothing when it raises HeadMoved,
     ObjectChanged, TestFailed, RequestReused, RefNotFound or an error of an operation.
     """
-    asked = fingerprint("commit", request) if request.guard.request_id else b""
+    asked = asked_for(hasher, request.guard.request_id, "commit", request)
     known = recall(writer, request.author.principal, request.guard.request_id, asked)
     if known is not None:
         return _recalled(known)
@@ -126,17 +128,17 @@ def run(writer: Writer, hasher: Hasher, request: Request, graph: Graph | None = 
     if guard.expected_object and all(_gone_already(state, operation) for operation in operations):
         operations = tuple(operation for operation in operations if operation.op is not Op.DELETE)
     edited = apply_all(state, operations, hasher, origin)
-    at = common_path(edited.paths or request_paths(request))
     writes = any(operation.op is not Op.TEST for operation in request.operations)
     below = common_path(request_paths(request))
     settled = check_object(guard.expected_object, state, edited.state, below, writes=writes)
     if settled or (request.operations and not edited.changed):
+        at = common_path(edited.paths or request_paths(request))
         result = WriteResult(head.id, ref.name, _parent(writer, head), object_at(edited.state, at), 0, rebased)
     else:
         commit = write_commit(writer, hasher, ref, head, edited, request.intent, request.author)
-        result = WriteResult(commit.id, ref.name, head.id, edited.object, edited.changed, rebased)
-        result = replace(result, warnings=tuple(edited.warnings))
-    remember(writer, request.author.principal, request.guard.request_id, asked, _memory(result))
+        made = (commit.id, ref.name, head.id, edited.object, edited.changed, rebased)
+        result = WriteResult(*made, warnings=tuple(edited.warnings))
+    remember(writer, request.author.principal, request.guard.request_id, asked, _memory(hasher, result))
     return result
 
 
@@ -164,6 +166,8 @@ def apply_all(state: State, operations: Sequence[Operation], hasher: Hasher, ori
     for operation in operations:
         if not operation.path and operation.op is Op.SET and isinstance(operation.value, dict):
             operation = replace(operation, value={**_kept(editor.state), **operation.value})
+        if operation.op is Op.SET and has_marker(operation.value):
+            operation = _written_back(editor.state, operation)
         entries = entries_of(operation, origin, hasher)
         for entry in entries or ():
             hasher.value_id(entry)  # made once here, and kept by the copies that go into the tree
@@ -176,12 +180,21 @@ def apply_all(state: State, operations: Sequence[Operation], hasher: Hasher, ori
     return EditedAll(editor.state, total, recorded, paths, object_at(editor.state, common_path(paths or [()])))
 
 
+def _written_back(state: State, operation: Operation) -> Operation:
+    """Whoever reads a map with markers in it, changes a part and sets it again, leaves what was erased as it is."""
+    place = state.locate(operation.path)
+    if isinstance(place, Gap):
+        return operation
+    blobs = (entry.value for entry in state.tree.entries(place.rank, place.end) if type(entry.value) is Blob)
+    return replace(operation, value=unmarked(operation.value, {blob.id.short: Held.of_blob(blob) for blob in blobs}))
+
+
 def _kept(state: State) -> dict[str, Any]:
     kept = {}
     for root in KEPT_ROOTS:
         spot = state.locate((root,))
         if not isinstance(spot, Gap):
-            kept[root] = state.value(spot)
+            kept[root] = state.carried(spot)
     return kept
 
 
@@ -244,8 +257,7 @@ def store_commit(
     parts = pack_commit(writer, header, salt, body, edited.recorded, root_stored=bool(root_row))
     seq = writer.last_seq() + 1
     row = CommitRow(seq, header.id, tuple(parent.seq for parent in parents), header.at, root_row, parts)
-    terms = terms_for(info_of(writer, row), edited.recorded)
-    writer.put_commit(row, terms, f"{intent.description}\n{intent.reasoning}")
+    writer.put_commit(row, terms_of(header, body, edited.recorded), f"{intent.description}\n{intent.reasoning}")
     return row
 
 
@@ -270,6 +282,7 @@ def _store_node(writer: Writer, link: Link, node: Node) -> int:
     writer.put_node(row, payload, node)
     node.stored = stored_as(node, row, depth)
     link.row, link.node = row, None
+    node.link = link
     return row
 
 
@@ -278,8 +291,8 @@ def _store_blobs(writer: Writer, entries: Sequence[Entry]) -> None:
         blob = entry.value
         if type(blob) is Blob and not blob.row and not blob.erased:
             row = writer.next_row()
-            writer.put_blob(row, encode([blob.value]))
-            blob.row, blob.value = row, None
+            writer.put_blob(row, encode([blob.value]), blob.group)
+            blob.row, blob.value = row, NOTHING
 
 
 def create_store(writer: Writer, hasher: Hasher, branch: str, author: Author) -> None:
@@ -352,8 +365,8 @@ def _parent(writer: Writer, row: CommitRow) -> CommitId | None:
     return writer.commit(row.parents[0]).id if row.parents else None
 
 
-def _memory(result: WriteResult) -> list[Any]:
-    told = [[list(item.path), item.message] for item in result.warnings]
+def _memory(hasher: Hasher, result: WriteResult) -> list[Any]:
+    told = kept_warnings(hasher, result.warnings)
     return [result.commit, result.ref, result.parent, result.object, result.changed, result.rebased, told]
 
 
@@ -367,5 +380,5 @@ def _recalled(answer: list[Any]) -> WriteResult:
         changed,
         rebased,
         replayed=True,
-        warnings=tuple(SchemaWarning(tuple(path), message) for path, message in (told[0] if told else ())),
+        warnings=recalled_warnings(told[0] if told else ()),
     )

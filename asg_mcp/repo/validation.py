@@ -23,7 +23,7 @@ from typing import Any
 from asg_mcp.core.ids import Id
 from asg_mcp.core.limits import VIOLATIONS_SHOWN_MAX
 from asg_mcp.core.mergerules import SCHEMA_ROOT
-from asg_mcp.core.paths import Tokens, format_path
+from asg_mcp.core.paths import Tokens, format_path, map_segment
 from asg_mcp.core.state import Gap, Spot, State
 from asg_mcp.errors import InvalidInput, LimitExceeded, SchemaViolation, Withheld
 from asg_mcp.repo.results import SchemaWarning
@@ -43,9 +43,9 @@ def check_against_schema(before: State, after: State, changed: Iterable[Tokens])
     Raises SchemaViolation and LimitExceeded under `enforce`, and, where the write changes the schema, InvalidValue and
     LimitExceeded for one that cannot be had.
     """
-    here = after.locate((SCHEMA_ROOT,))
-    if isinstance(here, Gap):
+    if after.tree.find(map_segment(SCHEMA_ROOT), 0, len(after.tree)) is None:
         return ()
+    here = after.spot((SCHEMA_ROOT,))
     identity = after.object(here)
     places = changed_places(before, after, changed)
     new = any(path[:1] in ((), (SCHEMA_ROOT,)) for path in places) and _object_at(before, (SCHEMA_ROOT,)) != identity
@@ -127,6 +127,10 @@ class _Kept:
         kind, message, hint, details = known
         return kind(message, hint=hint, **details)
 
+    def clear(self) -> None:
+        with self._lock:
+            self._schemas.clear()
+
 
 def _load(state: State, spot: Spot) -> StateSchema | tuple[type[InvalidInput], str, str, dict[str, Any]]:
     try:
@@ -139,3 +143,8 @@ def _load(state: State, spot: Spot) -> StateSchema | tuple[type[InvalidInput], s
 
 
 _KEPT = _Kept()
+
+
+def forget() -> None:
+    """Forget the schemas that were used: a part of one may have been erased."""
+    _KEPT.clear()

@@ -47,6 +47,7 @@ class Explained(Wire):
         AnyObject, Field(description="What was reported of its intent: outcome, summary, observed, deviations.")
     ] = {}
     withheld: Annotated[bool, Field(description="Whether its texts were erased from the record.")] = False
+    pruned: Annotated[bool, Field(description="Whether gc took away all that it held but its header.")] = False
     provenance: Annotated[AnyObject, Field(description="All that was given, tool calls included; in a full view.")] = {}
     left_out: LeftOut = {}
 

@@ -217,6 +217,7 @@ class IntentItem(Wire):
     at: Annotated[str, Field(description="When, RFC 3339 in UTC.")]
     children: Annotated[list[AnyObject], Field(description="Intents that serve it, in the same shape.")] = []
     more_children: Annotated[int, Field(description="Children that are not shown; 0 is missing.")] = 0
+    pruned: Annotated[bool, Field(description="Whether gc took away what its commit held.")] = False
     left_out: LeftOut = {}
 
 

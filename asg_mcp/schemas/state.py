@@ -62,6 +62,13 @@ class GetReply(Wire):
     omitted: Annotated[list[OmittedPart], Field(description="What is below depth or did not fit max_bytes.")]
     next_cursor: NextCursor
     last_change: Annotated[LastChange, Field(description="Who last changed the path or anything below it, and why.")]
+    withheld: Annotated[
+        list[str],
+        Field(
+            description="Where the value has {$withheld: id} in the place of one that was erased; missing if nowhere."
+        ),
+    ] = []
+    withheld_omitted: Annotated[int, Field(description="How many more of them it has; missing when none.")] = 0
     clock_anomaly: Annotated[bool, Field(description="Whether recorded times run backwards around a given TIME.")] = (
         False
     )
@@ -166,3 +173,6 @@ class SearchReply(Wire):
     next_cursor: NextCursor
     omitted: MoreBehind = 0
     scanned: Annotated[int, Field(description="State entries read by this call.")]
+    withheld: Annotated[
+        int, Field(description="How many of them were erased, so that nobody knows; missing when none.")
+    ] = 0

@@ -25,6 +25,7 @@ from asg_mcp.evidence.verify import (
 )
 from asg_mcp.repo.bundling import evidence_files
 from asg_mcp.repo.repository import Repository
+from asg_mcp.repo.view import View
 
 MEDIA_TYPE = "application/zip"
 
@@ -62,6 +63,12 @@ async def bundle(repo: Repository, epoch: str, *, bytes_max: int = BUNDLE_BYTES_
     program = verifier_source()
     files = await repo.read(lambda view: evidence_files(view, epoch))
     return await anyio.to_thread.run_sync(_made, epoch, {**files, "verify.py": program}, program, bytes_max)
+
+
+def bundle_in(view: View, epoch: str) -> Bundle:
+    """The same, made of one moment of the repository, on the thread that this is called on."""
+    program = verifier_source()
+    return _made(epoch, {**evidence_files(view, epoch), "verify.py": program}, program, BUNDLE_BYTES_MAX)
 
 
 def verifier_source() -> bytes:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 _MODE = 0o600
 _FOLDER_MODE = 0o700
@@ -31,6 +33,11 @@ def write_whole(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def new_file(path: Path) -> BinaryIO:
+    """A new file (0600), to be written and read. Raises OSError, where there is one too."""
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE), "w+b")
+
+
 def place_new(made: Path, path: Path) -> None:
     """Give a finished file, which is durable already, its name in the same file system; it replaces nothing.
 
@@ -47,6 +54,13 @@ def place_new(made: Path, path: Path) -> None:
         made.rename(path)
     made.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def remove(files: Iterable[Path]) -> None:
+    """Take away the files that are there, as far as the system lets us."""
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

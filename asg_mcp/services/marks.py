@@ -2,6 +2,7 @@
 
     FOLDER/DIGEST/SIZE-RANDOM.mark     what the log was at that size
     FOLDER/DIGEST/backup.json          when it was last backed up, and where to
+    FOLDER/DIGEST/archive-DIGEST.json  an archive of it, and how long the log in it is
 
 The digest is of the store's first name and of its path. The path counts, because a copy
 made on purpose may live its own life elsewhere: it has no key there, so it signs nothing
@@ -11,6 +12,7 @@ so processes need no lock among them, and a crash leaves a file too many, never 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from asg_mcp.services.files import make_folder, write_whole
 
 _SUFFIX = ".mark"
 _BACKUP = "backup.json"
+_ARCHIVE = "archive-"
 _DIGITS = 32
 _SIZE_DIGITS = 20
 
@@ -80,6 +83,22 @@ class MarkFiles:
             return LastBackup(Path(told["path"]), int(told["at"]), int(told["size"]))
         except (OSError, ValueError, LookupError, TypeError):
             return None
+
+    def note_archive(self, store: str, path: Path, size: int) -> None:
+        """Remember an archive of the store with this first name, whose log had this size. Raises OSError."""
+        folder = self.folder(store)
+        make_folder(folder)
+        name = sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
+        write_whole(folder / f"{_ARCHIVE}{name}.json", _json({"path": str(path), "size": size}))
+
+    def archives(self, store: str) -> dict[Path, int]:
+        """The archives that were made and are where they were made, and the sizes of the log in them."""
+        found: dict[Path, int] = {}
+        for file in self.folder(store).glob(f"{_ARCHIVE}*.json"):
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+                told = json.loads(file.read_bytes())
+                found[Path(told["path"])] = int(told["size"])
+        return {path: size for path, size in found.items() if path.exists()}
 
     def folder(self, store: str) -> Path:
         """Where the marks of the store with this first name are."""

@@ -12,13 +12,15 @@ from typing import Any
 import anyio.to_thread
 
 from asg_mcp.core.diff import differences
+from asg_mcp.core.flat import Held, marker, unmarked
 from asg_mcp.core.ids import CommitId, Id
 from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.limits import COMMIT_BYTES_MAX, MIGRATION_CHANGES_MAX, OPERATIONS_MAX
+from asg_mcp.core.nodes import Blob
 from asg_mcp.core.operations import ABSENT, Absent, Op, Operation
 from asg_mcp.core.paths import Tokens, format_path, is_within, parse_path
 from asg_mcp.core.state import Gap, State
-from asg_mcp.core.values import checked, encode
+from asg_mcp.core.values import JsonValue, checked, encode
 from asg_mcp.errors import (
     AsgError,
     Forbidden,
@@ -31,7 +33,7 @@ from asg_mcp.errors import (
     RequestReused,
 )
 from asg_mcp.repo.diffing import change
-from asg_mcp.repo.guards import fingerprint
+from asg_mcp.repo.repeats import fingerprint
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.results import Change
 from asg_mcp.repo.transact import Decision, Draft, Transacted
@@ -167,7 +169,7 @@ def _found(state: State) -> str:
     if isinstance(place, Gap):
         return f"a {state.type_name(place.deepest)} at {format_path(place.deepest.tokens)}"
     kind = state.type_name(place)
-    return f"a {kind}" if kind in ("map", "list") else repr(state.value(place))[:100]
+    return f"a {kind}" if kind in ("map", "list") else repr(state.shown(place))[:100]
 
 
 def _tried(view: View, state: State, migrations: Sequence[Migration]) -> list[Step]:
@@ -197,7 +199,8 @@ def worked_out(migration: Migration, state: State) -> tuple[Operation, ...]:
     Raises MigrationFailed for whatever its code raises, InvalidArgument, InvalidPath, InvalidValue, LimitExceeded and
     Forbidden for what it may not ask.
     """
-    document = state.value(state.root())
+    held: dict[str, Held] = {}
+    document = state.value(state.root(), lambda blob: _marked(blob, held))
     with ForeignCode(MigrationFailed, "its code"):
         told = list(islice(migration.migrate(document), OPERATIONS_MAX))
     if len(told) == OPERATIONS_MAX:
@@ -208,11 +211,18 @@ def worked_out(migration: Migration, state: State) -> tuple[Operation, ...]:
         if not isinstance(operation.value, Absent):
             operation = replace(operation, value=checked(operation.value, depth=len(operation.path)))
             size += len(encode(operation.value))
+            operation = replace(operation, value=unmarked(operation.value, held) if held else operation.value)
         if size > COMMIT_BYTES_MAX:
             raise _too_much(f"more than {COMMIT_BYTES_MAX} bytes", "COMMIT_BYTES_MAX", COMMIT_BYTES_MAX)
         _check_version_kept(place, operation)
         operations.append(operation)
     return (*operations, Operation(Op.SET, VERSION_PATH, migration.to_version))
+
+
+def _marked(blob: Blob, held: dict[str, Held]) -> JsonValue:
+    """What a migration sees in the place of an erased value, noted so that it can be carried to where it is put."""
+    held[blob.id.short] = Held.of_blob(blob)
+    return marker(blob)
 
 
 def _too_much(found: str, limit: str, most: int) -> LimitExceeded:

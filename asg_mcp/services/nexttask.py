@@ -9,7 +9,7 @@ from typing import Any
 from asg_mcp.core.limits import LEASE_SECONDS_DEFAULT, LEASE_SECONDS_MAX
 from asg_mcp.core.times import format_time
 from asg_mcp.errors import InvalidArgument, LimitExceeded
-from asg_mcp.repo.guards import fingerprint
+from asg_mcp.repo.repeats import fingerprint
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.transact import Decision, Draft, Transacted
 from asg_mcp.repo.view import View

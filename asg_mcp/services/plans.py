@@ -12,7 +12,7 @@ from asg_mcp.core.operations import Op, Operation
 from asg_mcp.core.times import format_time
 from asg_mcp.core.values import JsonValue, encode
 from asg_mcp.errors import Conflict, InvalidArgument, LimitExceeded, PlanClosed, PlanNotFound
-from asg_mcp.repo.guards import fingerprint
+from asg_mcp.repo.repeats import fingerprint
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.transact import Decision, Draft, Transacted
 from asg_mcp.repo.view import View

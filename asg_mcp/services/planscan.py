@@ -86,6 +86,10 @@ class _Kept:
     def get(self, key: NodeId) -> _Chunk | None:
         return self._chunks.get(key)
 
+    def clear(self) -> None:
+        with self._lock:
+            self._chunks.clear()
+
     def put(self, key: NodeId, chunk: _Chunk) -> None:
         with self._lock:
             if len(self._chunks) >= CHUNKS_MAX:
@@ -94,6 +98,11 @@ class _Kept:
 
 
 _KEPT = _Kept()
+
+
+def forget() -> None:
+    """Forget what was read: something was erased, and an id may stand for less than it did."""
+    _KEPT.clear()
 
 
 def _chunks(tree: Tree, link: Link, low: int, high: int, prefix: int) -> Iterator[_Chunk]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from asg_mcp.core.flat import WITHHELD_TEXT
 from asg_mcp.core.limits import NEAREST_MAX, PLAN_NAME_CHARS_MAX
-from asg_mcp.core.nodes import MAP, SCALAR
+from asg_mcp.core.nodes import MAP, SCALAR, Blob
 from asg_mcp.core.operations import Op, Operation
 from asg_mcp.core.paths import Tokens
 from asg_mcp.core.state import Gap, Spot, State
@@ -57,7 +58,7 @@ class Plan:
 
     def task_fields(self, name: str) -> Fields:
         """All that is stored of a task."""
-        value = self.state.value(self.state.spot(self.path(TASKS, name)))
+        value = self.state.value(self.state.spot(self.path(TASKS, name)), _withheld)
         return dict(value) if isinstance(value, dict) else {}
 
 
@@ -114,10 +115,15 @@ def _plan_at(state: State, spot: Spot, now: str) -> Plan:
     fields: Fields = {}
     for child in state.children(spot):
         if child.entry.kind == SCALAR:
-            fields[child.tokens[-1]] = state.value(child)
+            fields[child.tokens[-1]] = state.value(child, _withheld)
     tasks = state.child(spot, TASKS)
     found = tasks_at(state.tree, tasks) if tasks is not None and tasks.entry.kind == MAP else {}
     return Plan(state, spot.tokens[-1], fields, Board(found, now))
+
+
+def _withheld(_: Blob) -> JsonValue:
+    """What stands for an erased text: texts are what the fields of plans and tasks are."""
+    return WITHHELD_TEXT
 
 
 def _one_of(kind: type[PlanStatus], value: JsonValue, default: PlanStatus) -> PlanStatus:

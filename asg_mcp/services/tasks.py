@@ -11,7 +11,7 @@ from asg_mcp.core.intents import check_name
 from asg_mcp.core.limits import LEASE_SECONDS_DEFAULT, TASK_PROOF_BYTES_MAX, TASK_REASON_BYTES_MAX
 from asg_mcp.core.times import SECOND, format_time, parse_time
 from asg_mcp.errors import InvalidArgument, TaskBlocked, TaskSettled, TaskTaken
-from asg_mcp.repo.guards import fingerprint
+from asg_mcp.repo.repeats import fingerprint
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.transact import Decision, Draft, Transacted
 from asg_mcp.repo.view import View

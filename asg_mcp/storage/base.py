@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol, TypeVar
 
+from asg_mcp.core.classes import ValueClass
 from asg_mcp.core.events import Event
 from asg_mcp.core.ids import CommitId
 from asg_mcp.core.nodes import Hasher, Node, NodeSource
@@ -201,8 +202,16 @@ class Reader(NodeSource, Protocol):
         """The interned text of this number."""
         ...
 
+    def generation(self) -> int:
+        """How often stored rows were changed or taken away: what was read before it moved may not be so any more."""
+        ...
+
     def node_rows(self, after: int, limit: int) -> list[tuple[int, list[Any]]]:
         """Rows of tree nodes above `after` with what they hold (see `core.noderows`), lowest first."""
+        ...
+
+    def blob_group(self, row: int) -> str:
+        """The name of the class that a value of its own row is sealed in; "" for none. Needs no key."""
         ...
 
     def blob_rows(self, after: int, limit: int) -> list[int]:
@@ -229,8 +238,11 @@ class Writer(Reader, Protocol):
         """Store a tree node under a number from `next_row`; `node` is what loading it gives."""
         ...
 
-    def put_blob(self, row: int, payload: bytes) -> None:
-        """Store a large value under a number from `next_row`."""
+    def put_blob(self, row: int, payload: bytes, group: str = "") -> None:
+        """Store a value under a number from `next_row`; with the name of a class, sealed under its key.
+
+        Raises Withheld when that key is not there.
+        """
         ...
 
     def put_commit(self, row: CommitRow, terms: Iterable[Term], text: str) -> None:
@@ -297,6 +309,14 @@ class Rewriter(Writer, Protocol):
         """Store another remembered answer under a key that `replies` gave."""
         ...
 
+    def owe_shrink(self) -> None:
+        """Note in the store that `shrink` has to follow: until then `Health.shrink_due` says so."""
+        ...
+
+    def replace_classes(self, classes: Sequence[ValueClass]) -> None:
+        """Keep these as the sensitive prefixes from now on."""
+        ...
+
     def replace_class_key(self, key: bytes, pins: bytes) -> None:
         """Make value ids under another class key from now on; `pins` are those of values that keep their ids.
 
@@ -318,6 +338,8 @@ class Health:
     wal_bytes: int
     problems: tuple[str, ...]
     """What should be mended; empty when all is well."""
+    shrink_due: bool = False
+    """Whether something was erased, and `shrink` was not done since: its bytes may still be in the file."""
 
 
 class Store(Protocol):

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from asg_mcp.core.classes import Vault
 from asg_mcp.core.nodes import Hasher
 from asg_mcp.errors import StorageError, StoreBusy, StoreIncompatible
 from asg_mcp.storage.base import Health, Reader, Rewriter, Writer
 from asg_mcp.storage.connection import connect_copy, connect_reader, connect_still, translated
 from asg_mcp.storage.lock import WriteLock, make_file
-from asg_mcp.storage.rows import Sealer
+from asg_mcp.storage.rewriting import classes_in
+from asg_mcp.storage.rows import NO_KEYS, Sealer
 from asg_mcp.storage.schema import counter_faults, schema_faults
 from asg_mcp.storage.session import Caches, SqliteReader
 
@@ -107,12 +109,13 @@ def _telling(progress: Callable[[str, int, int], None]) -> Callable[[int, int, i
 class StillStore:
     """A `Store` over a file that nobody writes to: it can be read and checked, and never changes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vault: Vault = NO_KEYS) -> None:
         self._path = path
         self._connection = connect_still(path)
         try:
             meta = dict(self._connection.execute("SELECT name, value FROM meta"))
             self.hasher = Hasher(meta["class_key"], meta["level_salt"], meta.get("class_pins", b""))
+            self.hasher.classes.load(classes_in(meta), vault)
         except (sqlite3.Error, LookupError) as error:
             self._connection.close()
             raise StoreIncompatible(f"{path} is no whole store: {error}", hint="Give another backup.") from error
@@ -121,7 +124,7 @@ class StillStore:
     def reading(self, *, stored: bool = False) -> Iterator[SqliteReader]:
         """See Store. Each reading has caches of its own, so every row is read from the file."""
         try:
-            yield SqliteReader(self._connection, Caches(), Sealer())
+            yield SqliteReader(self._connection, Caches(), Sealer(self.hasher.classes))
         except sqlite3.Error as error:
             raise translated(error) from error
 

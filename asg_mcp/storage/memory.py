@@ -100,8 +100,8 @@ class MemoryWriter(MemoryReader):
         self._staged.append(lambda: self._tables.nodes.setdefault(row, payload))
         self._new_nodes[row] = node
 
-    def put_blob(self, row: int, payload: bytes) -> None:
-        """See Writer."""
+    def put_blob(self, row: int, payload: bytes, group: str = "") -> None:
+        """See Writer. A store in memory has no classes."""
         self._staged.append(lambda: self._tables.blobs.setdefault(row, payload))
 
     def last_seq(self) -> int:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any, Final
 
 import zstandard
 
-from asg_mcp.core.values import decode_trusted
+from asg_mcp.core.classes import Vault, keyless
+from asg_mcp.core.commitments import ValueIdMaker
+from asg_mcp.core.values import decode_trusted, encode
 from asg_mcp.errors import StoreCorrupt
 from asg_mcp.storage.dictionary import read_dictionary
 
 _PLAIN, _ZSTD = 0, 1
 _HEAD = 5
+_NO_CID = b"\x00"
+"""First byte of a byte string that must not be taken for a CID by the encoder."""
 COMPRESS_FROM_BYTES = 64
 """Below this the frame costs more than it saves."""
 PAYLOAD_BYTES_MAX = 64 * 1_024 * 1_024
@@ -22,10 +27,33 @@ LEVEL = 6
 _DICTIONARY = zstandard.ZstdCompressionDict(read_dictionary())
 
 
-class Sealer:
-    """Seals and opens rows. One for each connection: the compressor's contexts belong to one thread."""
+class NoKeys:
+    """A `Vault` without keys."""
 
-    def __init__(self) -> None:
+    def value_ids(self, name: str) -> ValueIdMaker:
+        """See Vault. Always raises Withheld."""
+        raise keyless(name)
+
+    def seal(self, name: str, plain: bytes) -> bytes:
+        """See Vault. Always raises Withheld."""
+        raise keyless(name)
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        """See Vault. Always raises Withheld."""
+        raise keyless(name)
+
+
+NO_KEYS: Final = NoKeys()
+
+
+class Sealer:
+    """Seals and opens rows. One for each connection: the compressor's contexts belong to one thread.
+
+    With a vault it also opens what is stored under the keys of sensitive prefixes.
+    """
+
+    def __init__(self, vault: Vault = NO_KEYS) -> None:
+        self._vault = vault
         self._compress = zstandard.ZstdCompressor(
             level=LEVEL, dict_data=_DICTIONARY, write_checksum=False, write_content_size=True, write_dict_id=False
         ).compress
@@ -56,6 +84,17 @@ class Sealer:
             return self._decompress(data, max_output_size=PAYLOAD_BYTES_MAX)
         except zstandard.ZstdError as error:
             raise StoreCorrupt(f"The stored bytes of {what} cannot be unpacked: {error}", what=what) from error
+
+    def closed(self, group: str, payload: bytes) -> bytes:
+        """The payload of a blob as it is stored under the key of a class. Raises Withheld without that key."""
+        return encode([group, _NO_CID + self._vault.seal(group, payload)])
+
+    def opened(self, parts: list[Any], what: str) -> Any:
+        """The value in the parts of a blob. Raises Withheld when it is under a key that is not there."""
+        if len(parts) == 1:
+            return parts[0]
+        group, sealed = parts
+        return unpack(self._vault.open(group, sealed[len(_NO_CID) :]), what)[0]
 
 
 def unpack(payload: bytes, what: str) -> list[object]:

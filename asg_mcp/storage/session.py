@@ -21,6 +21,7 @@ from asg_mcp.core.values import encode
 from asg_mcp.errors import Conflict, StoreCorrupt
 from asg_mcp.storage.base import CommitRow, EventRow, Record, RecordKind, Ref, RefKind, StoredReply, Term, TermKind
 from asg_mcp.storage.cache import ByteCache
+from asg_mcp.storage.counters import Counters
 from asg_mcp.storage.keys import COMMIT_BYTES, node_bytes, reply_key
 from asg_mcp.storage.rows import Sealer, unpack
 from asg_mcp.storage.staging import with_staged
@@ -75,8 +76,10 @@ class SqliteReader:
         """See NodeSource."""
         value = self._caches.blobs.get(row)
         if value is None:
-            value = self._payload("blobs", "blob", row)[0]
-            self._caches.blobs.put(row, value, len(str(value)))
+            parts = self._payload("blobs", "blob", row)
+            value = self._sealer.opened(parts, f"blob {row}")
+            if len(parts) == 1:  # what is sealed is opened each time, so that a key which goes is noticed at once
+                self._caches.blobs.put(row, value, len(str(value)))
         return value
 
     def _payload(self, table: str, what: str, row: int) -> list[Any]:
@@ -90,7 +93,7 @@ class SqliteReader:
     def ref(self, name: str) -> Ref | None:
         """See Reader."""
         found = self._db.execute("SELECT kind, seq FROM refs WHERE name = ?", (name,)).fetchone()
-        return None if found is None else Ref(name, RefKind(found[0]), found[1])
+        return None if found is None else Ref(name, _ref_kind(found[0], name), found[1])
 
     def refs(self, prefix: str, after: str, limit: int) -> list[Ref]:
         """See Reader."""
@@ -101,7 +104,7 @@ class SqliteReader:
             f"SELECT name, kind, seq FROM refs WHERE name {comparison} ? AND name < ? ORDER BY name LIMIT ?",
             (low, prefix + "\uffff", limit),
         )
-        return [Ref(name, RefKind(kind), seq) for name, kind, seq in found]
+        return [Ref(name, _ref_kind(kind, name), seq) for name, kind, seq in found]
 
     def refs_count(self, prefix: str, kind: RefKind | None) -> int:
         """See Reader."""
@@ -246,12 +249,21 @@ class SqliteReader:
             text = self._caches.names[number] = str(found[0])
         return text
 
+    def generation(self) -> int:
+        """See Reader."""
+        return int(self._db.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()[0])
+
     def node_rows(self, after: int, limit: int) -> list[tuple[int, list[Any]]]:
         """See Reader."""
         found = self._db.execute("SELECT id, data FROM nodes WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
         return [
             (row, unpack(self._sealer.open(data, b"node%d" % row, f"node {row}"), f"node {row}")) for row, data in found
         ]
+
+    def blob_group(self, row: int) -> str:
+        """See Reader."""
+        parts = self._payload("blobs", "blob", row)
+        return "" if len(parts) == 1 else str(parts[0])
 
     def blob_rows(self, after: int, limit: int) -> list[int]:
         """See Reader."""
@@ -268,11 +280,14 @@ class SqliteWriter(SqliteReader):
         self._staged: list[tuple[str, tuple[Any, ...]]] = []
         self._new_names: dict[str, int] = {}
         self._new_nodes: dict[int, Node] = {}
+        self._new_commits: list[tuple[CommitRow, bytes]] = []
         self._new_records: dict[tuple[RecordKind, str], Record] = {}
         self._new_leaves: dict[int, bytes] = {}
         self._last_seq: int | None = None
         self._events: int | None = None
         self._new_refs: dict[str, Ref | None] = {}
+        self._known_refs: dict[str, Ref | None] = {}
+        """As this transaction read them: nobody else writes while it lasts."""
 
     def salt(self) -> str:
         """See Writer."""
@@ -311,25 +326,36 @@ class SqliteWriter(SqliteReader):
         self._stage("INSERT INTO nodes (id, data) VALUES (?, ?)", row, self._sealer.seal(payload, b"node%d" % row))
         self._new_nodes[row] = node
 
-    def put_blob(self, row: int, payload: bytes) -> None:
+    def put_blob(self, row: int, payload: bytes, group: str = "") -> None:
         """See Writer."""
+        if group:
+            payload = self._sealer.closed(group, payload)
         self._stage("INSERT INTO blobs (id, data) VALUES (?, ?)", row, self._sealer.seal(payload, b"blob%d" % row))
 
     def last_seq(self) -> int:
         """See Reader."""
-        if self._last_seq is None:
-            self._last_seq = super().last_seq()
-        return self._last_seq
+        return self._ends()[0] if self._last_seq is None else self._last_seq
 
     def events_count(self) -> int:
         """See Reader."""
-        if self._events is None:
-            self._events = super().events_count()
-        return self._events
+        return self._ends()[1] if self._events is None else self._events
+
+    def _ends(self) -> tuple[int, int]:
+        """The last seq and the number of events, read at once, for each commit needs both."""
+        last, behind = self._db.execute(
+            "SELECT ifnull((SELECT max(seq) FROM commits), 0), ifnull((SELECT max(id) FROM events), -1) + 1"
+        ).fetchone()
+        self._last_seq = int(last) if self._last_seq is None else self._last_seq
+        self._events = int(behind) if self._events is None else self._events
+        return self._last_seq, self._events
 
     def ref(self, name: str) -> Ref | None:
         """See Reader. What this transaction has staged can be read too."""
-        return self._new_refs[name] if name in self._new_refs else super().ref(name)
+        if name in self._new_refs:
+            return self._new_refs[name]
+        if name not in self._known_refs:
+            self._known_refs[name] = super().ref(name)
+        return self._known_refs[name]
 
     def refs(self, prefix: str, after: str, limit: int) -> list[Ref]:
         """See Reader. What this transaction has staged can be read too."""
@@ -340,16 +366,17 @@ class SqliteWriter(SqliteReader):
         """See Writer."""
         assert row.seq == self.last_seq() + 1, "BUG: commits are numbered without gaps"
         digest = row.id.digest
-        identity = commit_identity(row.seq, digest, row.parents, row.at, row.root_row)
+        identity, payload = commit_identity(row.seq, digest, row.parents, row.at, row.root_row), encode(row.parts)
         p1, p2 = (*row.parents, None, None)[:2]
         self._stage(
             "INSERT INTO commits (seq, id, p1, p2, at, root, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(row.seq, digest, p1, p2, row.at, row.root_row, self._sealer.seal(encode(row.parts), identity)),
+            *(row.seq, digest, p1, p2, row.at, row.root_row, self._sealer.seal(payload, identity)),
         )
         for number in sorted({term_number(term) for term in terms}):
             self._stage("INSERT INTO terms (term, seq) VALUES (?, ?)", number, row.seq)
         self._stage("INSERT INTO texts (rowid, text) VALUES (?, ?)", row.seq, text)
         self._last_seq = row.seq
+        self._new_commits.append((row, payload))
 
     def swap_ref(self, old: Ref | None, new: Ref | None) -> None:
         """See Writer."""
@@ -427,33 +454,17 @@ class SqliteWriter(SqliteReader):
             assert changed == 1, f"BUG: {changed} rows changed by {sql}"
         for row, node in self._new_nodes.items():
             self._caches.nodes.put(row, node, node_bytes(node))
+        for commit, payload in self._new_commits:  # as reading it would give it
+            parts = unpack(payload, "a commit")
+            kept = CommitRow(commit.seq, commit.id, commit.parents, commit.at, commit.root_row, parts)
+            self._caches.commits.put(commit.seq, kept, COMMIT_BYTES + 2 * len(payload))
 
 
-class Counters:
-    """Row numbers that are never used twice: persisted, so that a deleted top row's number stays gone."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._db = connection
-        self._values: dict[str, int] = {}
-        self._stored: dict[str, int] = {}
-
-    def take(self, name: str) -> int:
-        """The next number of this counter, from 1."""
-        if name not in self._values:
-            found = self._db.execute("SELECT value FROM meta WHERE name = ?", (f"counter.{name}",)).fetchone()
-            self._values[name] = self._stored[name] = int(found[0]) if found else 0
-        self._values[name] += 1
-        return self._values[name]
-
-    def flush(self) -> None:
-        """Store the counters that moved."""
-        for name, value in self._values.items():
-            if value != self._stored[name]:
-                self._db.execute(
-                    "INSERT INTO meta (name, value) VALUES (?, ?)"
-                    " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                    (f"counter.{name}", value),
-                )
+def _ref_kind(number: int, name: str) -> RefKind:
+    try:
+        return RefKind(number)
+    except ValueError as error:
+        raise StoreCorrupt(f"The kind of the ref {name} is {number}, which is none", kind="ref", what=name) from error
 
 
 def commit_identity(seq: int, digest: bytes, parents: Sequence[int], at: int, root: int) -> bytes:

@@ -28,6 +28,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
+from asg_mcp.core.classes import Vault
 from asg_mcp.core.commitments import CLASS_KEY_BYTES
 from asg_mcp.core.limits import BATCH_TRANSACTIONS_MAX, LOCK_WAIT_SECONDS_MAX, WRITE_QUEUE_MAX
 from asg_mcp.core.nodes import Hasher
@@ -42,12 +43,23 @@ from asg_mcp.storage.connection import (
     translated,
     wrong_settings,
 )
+from asg_mcp.storage.counters import Counters
 from asg_mcp.storage.jobs import Job
 from asg_mcp.storage.lock import WriteLock, absolute, make_file
-from asg_mcp.storage.rewriting import SqliteRewriter, vacuum
-from asg_mcp.storage.rows import Sealer
+from asg_mcp.storage.rewriting import (
+    SHRINK_DUE,
+    SHRINK_PAUSE_SECONDS,
+    SHRINK_TRIES_MAX,
+    STILL_THERE,
+    SqliteRewriter,
+    classes_in,
+    empty_log,
+    is_shrink_due,
+    remake,
+)
+from asg_mcp.storage.rows import NO_KEYS, Sealer
 from asg_mcp.storage.schema import counter_faults, migrate, schema_faults
-from asg_mcp.storage.session import Caches, Counters, SqliteReader, SqliteWriter
+from asg_mcp.storage.session import Caches, SqliteReader, SqliteWriter
 from asg_mcp.storage.thread import WriterThread
 
 T = TypeVar("T")
@@ -57,17 +69,22 @@ logger = logging.getLogger(__name__)
 class SqliteStore:
     """See `storage.base.Store`. Make one with `open_store`; one for each file and process is enough."""
 
-    def __init__(self, path: Path, thread: WriterThread, lock: WriteLock, hasher: Hasher, store_id: str) -> None:
+    def __init__(
+        self, path: Path, thread: WriterThread, lock: WriteLock, hasher: Hasher, store_id: str, vault: Vault
+    ) -> None:
         self.path = path
         self.store_id = store_id
         self.hasher = hasher
         self._thread = thread
         self._lock = lock
         self._caches = Caches()
-        self._sealer = Sealer()
+        self._vault = vault
+        self._sealer = Sealer(hasher.classes)  # which knows of those that are destroyed, whatever keys are there
         self._readers: list[tuple[sqlite3.Connection, Sealer]] = []
         self._readers_lock = Lock()
         self._generation_lock = Lock()
+        self._rekeyed = 0
+        """The generation at which the class key was last seen to be another one."""
         self._queue: deque[Job] = deque()
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
@@ -99,17 +116,24 @@ class SqliteStore:
             raise StorageError("The store is closed", hint="Open it again.")
         with self._readers_lock:
             pooled = self._readers.pop() if self._readers else None
-        connection, sealer = pooled or (connect_reader(self.path), Sealer())
+        connection, sealer = pooled or (connect_reader(self.path), Sealer(self.hasher.classes))
+        ids = self.hasher.value_ids.state
         try:
             connection.execute("BEGIN")
             try:
                 caches = self._caches_of(connection)
+                ids = self.hasher.value_ids.state
                 yield SqliteReader(connection, Caches() if stored else caches, sealer)
+                self._check_ids(ids)
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             connection.close()
             raise translated(error) from error
+        except AsgError:
+            self._give_back(connection, sealer)
+            self._check_ids(ids)  # what went wrong may be that
+            raise
         except BaseException:
             self._give_back(connection, sealer)
             raise
@@ -131,9 +155,18 @@ class SqliteStore:
         with self._generation_lock:
             if generation > self._caches.generation:
                 meta = dict(connection.execute("SELECT name, value FROM meta WHERE name LIKE 'class%'"))
-                self.hasher.value_ids.rekey(meta["class_key"], meta.get("class_pins", b""))
+                if self.hasher.value_ids.rekey(meta["class_key"], meta.get("class_pins", b"")):
+                    self._rekeyed = generation
+                self.hasher.classes.load(classes_in(meta), self._vault)
                 self._forget(generation)
+            if generation < self._rekeyed:
+                raise StoreBusy("Something was erased from the store just now", hint="Repeat the call.")
             return self._caches if generation == self._caches.generation else Caches(generation=generation)
+
+    def _check_ids(self, then: object) -> None:
+        """Ids of values that others have erased meanwhile are made under another key now, and would be wrong."""
+        if self.hasher.value_ids.state is not then:
+            raise StoreBusy("Something was erased from the store while it was read", hint="Repeat the call.")
 
     # --- writing --------------------------------------------------------------
 
@@ -151,16 +184,26 @@ class SqliteStore:
         """See Store."""
         if self._closed:
             raise StorageError("The store is closed", hint="Open it again.")
-        return await self._thread.run(self._shrink)
-
-    def _shrink(self, db: sqlite3.Connection) -> tuple[int, int]:
         before = self.path.stat().st_size
+        generation = await self._thread.run(partial(self._locked, remake))
+        for _ in range(SHRINK_TRIES_MAX):
+            if await self._thread.run(partial(self._locked, lambda db: empty_log(db, generation))):
+                return before, self.path.stat().st_size
+            await asyncio.sleep(SHRINK_PAUSE_SECONDS)  # without the lock: others go on writing
+        raise StoreBusy(
+            "Others read for too long: the store's log of writes still has what was taken away",
+            hint="Repeat the command when they are done; `asg-mcp redact --finish` does this part alone.",
+        )
+
+    def _locked(self, work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
         with self._lock:
+            if self._ill:
+                db = self._thread.reopen()
+                self._ill = False
             try:
-                vacuum(db)
+                return work(db)
             except sqlite3.Error as error:
                 raise translated(error) from error
-        return before, self.path.stat().st_size
 
     async def _queued(self, job: Job) -> Any:
         if self._closed:
@@ -170,18 +213,23 @@ class SqliteStore:
         self._queue.append(job)
         if self._draining is None or self._draining.done():
             self._draining = asyncio.create_task(self._drain())
+        overdue = asyncio.get_running_loop().call_later(LOCK_WAIT_SECONDS_MAX, self._give_up, job)
         try:
-            async with asyncio.timeout(LOCK_WAIT_SECONDS_MAX):
-                return await asyncio.shield(job.future)
-        except TimeoutError:
-            if job.claim("abandoned"):
-                raise StoreBusy(
-                    f"The write did not get its turn within {LOCK_WAIT_SECONDS_MAX:.0f} s (lock file {self._lock.path})"
-                ) from None
             return await job.future
         except asyncio.CancelledError:
             job.claim("abandoned")
             raise
+        finally:
+            overdue.cancel()
+
+    def _give_up(self, job: Job) -> None:
+        """Let a caller go whose job did not get its turn; one that is under way is waited for, however long."""
+        if job.claim("abandoned") and not job.future.done():
+            job.future.set_exception(
+                StoreBusy(
+                    f"The write did not get its turn within {LOCK_WAIT_SECONDS_MAX:.0f} s (lock file {self._lock.path})"
+                )
+            )
 
     async def _drain(self) -> None:
         """Hand what waits to the writer's thread, batch by batch, until nothing waits."""
@@ -286,6 +334,9 @@ class SqliteStore:
     async def check(self) -> Health:
         """See Store."""
         problems = [f"the setting {fault}" for fault in await self._thread.run(wrong_settings)]
+        due = bool(await self._thread.run(is_shrink_due))
+        if due:
+            problems.append(STILL_THERE)
         mode = self.path.stat().st_mode & 0o777
         if os.name == "posix" and mode & 0o077:
             problems.append(f"{self.path} can be read by other users (mode {mode:o}); run: chmod 600 {self.path}")
@@ -298,6 +349,7 @@ class SqliteStore:
             file_bytes=self.path.stat().st_size,
             wal_bytes=wal.stat().st_size if wal.exists() else 0,
             problems=tuple(problems),
+            shrink_due=due,
         )
 
     def integrity(self) -> list[str]:
@@ -327,8 +379,10 @@ class SqliteStore:
         self._lock.close()
 
 
-async def open_store(path: Path) -> SqliteStore:
+async def open_store(path: Path, vault: Vault = NO_KEYS) -> SqliteStore:
     """Open the store in this file, making it if there is none. File 0600, and its folder 0700 where it is made.
+
+    The vault has the keys of its sensitive prefixes.
 
     Raises StoreIncompatible (another program's file, a newer layout, no such place), StoreCorrupt and StoreBusy.
     """
@@ -371,8 +425,11 @@ async def open_store(path: Path) -> SqliteStore:
     except BaseException:
         lock.close()
         raise
+    if SHRINK_DUE in meta:
+        logger.warning("%s: %s", path, STILL_THERE)
     hasher = Hasher(meta["class_key"], meta["level_salt"], meta.get("class_pins", b""))
-    return SqliteStore(path, thread, lock, hasher, meta["store_id"].hex())
+    hasher.classes.load(classes_in(meta), vault)
+    return SqliteStore(path, thread, lock, hasher, meta["store_id"].hex(), vault)
 
 
 def _meta(connection: sqlite3.Connection) -> dict[str, bytes]:

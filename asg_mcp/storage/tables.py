@@ -254,10 +254,18 @@ class MemoryReader:
             raise StoreCorrupt(f"name {number} is missing", kind="name", row=number)
         return text
 
+    def generation(self) -> int:
+        """See Reader. Nothing is ever changed or taken away."""
+        return 0
+
     def node_rows(self, after: int, limit: int) -> list[tuple[int, list[Any]]]:
         """See Reader."""
         rows = sorted(row for row in list(self._tables.nodes) if row > after)[:limit]
         return [(row, _stored(self._tables.nodes, row, "node")) for row in rows]
+
+    def blob_group(self, row: int) -> str:
+        """See Reader. A store in memory has no classes."""
+        return ""
 
     def blob_rows(self, after: int, limit: int) -> list[int]:
         """See Reader."""

@@ -25,7 +25,7 @@ async def open_session(ctx: ToolContext, p: OpenSessionParams) -> OpenSessionRep
             authority=None if p.authority is None else p.authority.dump(),
             expires=p.expires,
         ),
-        unpack.author(ctx, session=parent),
+        unpack.author(ctx, session=parent, agent="" if parent else _opener(ctx, p.agent)),
         p.request_id,
     )
     fields = {
@@ -37,6 +37,12 @@ async def open_session(ctx: ToolContext, p: OpenSessionParams) -> OpenSessionRep
     }
     given = {"parent": opened.parent, "authority": dict(opened.authority or {}), "replayed": opened.replayed}
     return OpenSessionReply.model_validate({**fields, **{name: item for name, item in given.items() if item}})
+
+
+def _opener(ctx: ToolContext, agent: str) -> str:
+    """The agent that opens a session outside of any: of a token that may not be the connection's default, its own."""
+    grant = ctx.caller.grant
+    return agent if grant is not None and not grant.claims(ctx.caller.default_agent) else ""
 
 
 async def resolve(ctx: ToolContext, p: ResolveParams) -> ResolveReply:

@@ -83,7 +83,9 @@ def explained(item: Item, info: r.CommitInfo, *, full: bool = False) -> Fields:
     }
     item.put_given(reasoning=info.reasoning, confidence=info.confidence, session=info.session, tags=list(info.tags))
     item.put_given(intent_id=info.intent_id, parent_intent=info.parent_intent)
-    if info.withheld:
+    if info.pruned:
+        item.fields["pruned"] = True
+    elif info.withheld:
         item.fields["withheld"] = True
     for name in ("authority", "alternatives", "expected"):
         if name in info.provenance:
@@ -97,6 +99,12 @@ def explained(item: Item, info: r.CommitInfo, *, full: bool = False) -> Fields:
 def more(omitted: int) -> Fields:
     """The count of what is behind a page; a missing field where nothing is."""
     return {"omitted": omitted} if omitted else {}
+
+
+def withheld(found: r.GetResult) -> Fields:
+    """Where what was read has markers in the place of erased values; missing fields where it has none."""
+    fields: Fields = {"withheld": [format_path(path) for path in found.withheld]} if found.withheld else {}
+    return {**fields, "withheld_omitted": found.withheld_omitted} if found.withheld_omitted else fields
 
 
 def commit(info: r.CommitInfo, *, full: bool = False) -> Fields:
@@ -191,6 +199,8 @@ def intent(found: r.IntentInfo, room: int = ITEM_BYTES_MAX) -> Fields:
     if found.commit is not None:
         item.fields |= {"commit": found.commit.id.short, "category": found.commit.category.value}
         item.put_given(confidence=found.commit.confidence)
+        if found.commit.pruned:
+            item.fields["pruned"] = True
     item.put_given(parent=found.parent, outcome=None if found.outcome is None else dict(found.outcome))
     room -= len(to_json(item.fields))
     children: list[Fields] = []

@@ -39,6 +39,7 @@ async def get(ctx: ToolContext, p: GetParams) -> GetReply:
             ],
             "next_cursor": found.next_cursor,
             "last_change": pack.last_change(found.last_change, full_ids=p.full_ids),
+            **pack.withheld(found),
         }
     )
 
@@ -116,6 +117,7 @@ async def search(ctx: ToolContext, p: SearchParams) -> SearchReply:
             "next_cursor": found.next_cursor,
             **pack.more(found.omitted),
             "scanned": found.scanned,
+            **({"withheld": found.withheld} if found.withheld else {}),
         }
     )
 

@@ -9,7 +9,10 @@ from asg_mcp.cli.arguments import parse
 from asg_mcp.errors import InvalidArgument
 from tests.cli.conftest import Run
 
-COMMANDS = ("serve", "get", "log", "blame", "diff", "branches", "migrate", "verify", "doctor", "demo")
+COMMANDS = (
+    *("serve", "get", "log", "blame", "diff", "branches", "migrate", "verify", "doctor", "demo", "backup", "restore"),
+    *("export", "export-repo", "import-repo", "redact", "gc", "class", "key", "token", "install", "uninstall"),
+)
 
 
 def test_the_version_is_printed_with_the_name(run: Run) -> None:

@@ -2,16 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from asg_mcp.cli.health import BAR_AFTER_SECONDS, Check, ProgressBar, file_checks, size_text
 from asg_mcp.cli.output import Output
-from asg_mcp.errors import StoreCorrupt
 from asg_mcp.storage.sqlite import open_store
 from tests.cli.conftest import Run
 
@@ -26,42 +23,6 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
         return Check("server", "ok", "not tried")
 
     monkeypatch.setattr("asg_mcp.cli.health._self_test", fine)
-
-
-def _flip_a_byte(path: Path) -> None:
-    """Change one bit in the middle of the largest stored tree node."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        row, data = connection.execute("SELECT id, data FROM nodes ORDER BY length(data) DESC LIMIT 1").fetchone()
-        middle = len(data) // 2
-        damaged = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
-        connection.execute("UPDATE nodes SET data = ? WHERE id = ?", (damaged, row))
-
-
-def test_verify_of_a_whole_store_counts_what_it_checked(run: Run, store: Path) -> None:
-    ran = run("verify", "--db", str(store))
-    assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith("Verified: ")
-    assert "5 commits" in ran.out
-
-
-def test_verify_names_what_is_damaged_and_fails(run: Run, store: Path) -> None:
-    _flip_a_byte(store)
-    ran = run("verify", "--db", str(store))
-    assert ran.code == 1
-    assert "Damaged" in ran.out
-    assert "node" in ran.out
-
-
-def test_verify_with_json_writes_its_report(run: Run, store: Path) -> None:
-    whole = run("verify", "--json", "--db", str(store))
-    assert (whole.code, whole.document["ok"], whole.document["problems"]) == (0, True, [])
-    _flip_a_byte(store)
-    damaged = run("verify", "--json", "--db", str(store))
-    assert (damaged.code, damaged.document["ok"], len(damaged.document["problems"])) == (1, False, 1)
-
-
-def test_verify_without_a_store_is_no_verification(run: Run, tmp_path: Path) -> None:
-    assert run("verify", "--db", str(tmp_path / "none.db")).code == 3
 
 
 def test_a_progress_bar_is_drawn_only_after_a_second(
@@ -157,27 +118,6 @@ def test_doctor_reports_a_server_that_does_not_start(run: Run, store: Path, monk
     ran = run("doctor", "--db", str(store))
     assert ran.code == 1
     assert "bad   server" in ran.out
-
-
-def test_verify_of_a_file_that_is_no_store_fails(run: Run, tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
-    path.write_bytes(b"no database at all, " * 100)
-    ran = run("verify", "--db", str(path))
-    assert ran.code in (1, 3)
-    assert "Error: " in ran.err
-    assert path.read_bytes() == b"no database at all, " * 100
-
-
-def test_damage_that_keeps_the_store_from_opening_is_damage(
-    run: Run, store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def damaged(_: Path) -> None:
-        raise StoreCorrupt("Page 7 is damaged")
-
-    monkeypatch.setattr("asg_mcp.app.open_store", damaged)
-    ran = run("verify", "--db", str(store))
-    assert ran.code == 1
-    assert "Page 7 is damaged" in ran.err
 
 
 @pytest.mark.usefixtures("no_server")

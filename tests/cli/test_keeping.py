@@ -130,6 +130,21 @@ def test_a_key_that_lies_at_the_new_place_is_told(run: Run, store: Path, tmp_pat
     assert (document["incarnation"], document["key_is_there"], document["ok"]) == (2, False, True)
 
 
+def test_where_the_keys_of_classes_belong_beside_a_restored_store_is_told(
+    run: Run, store: Path, tmp_path: Path
+) -> None:
+    for name in ("med", "old"):
+        assert run("class", "add", f"/{name}", "--name", name, "--db", str(store)).code == 0
+    assert run("class", "destroy", "old", "--yes", "--reason", "Over.", "--db", str(store)).code == 0
+    ran = run("restore", str(store), "--to", str(tmp_path / "new.db"))
+    assert f"put it here: {tmp_path / 'new.db.class-med.key'}" in ran.out
+    assert "class-old" not in ran.out, "there is no key of it any more"
+    shutil.copy(store.with_name("state.db.class-med.key"), tmp_path / "newer.db.class-med.key")
+    assert "put it here" not in run("restore", str(store), "--to", str(tmp_path / "newer.db")).out
+    document = run("restore", "--json", str(store), "--to", str(tmp_path / "newest.db")).document
+    assert document["class_keys"] == [str(tmp_path / "newest.db.class-med.key")]
+
+
 def test_nothing_is_restored_over_a_store(run: Run, store: Path) -> None:
     ran = run("restore", str(store), "--to", str(store))
     assert ran.code == 2

@@ -11,7 +11,7 @@ import pytest
 
 from asg_mcp.core.flat import flatten
 from asg_mcp.core.limits import BRANCH_ENTRIES_MAX, BRANCH_ENTRIES_MIN, LEAF_ENTRIES_MAX, LEAF_ENTRIES_MIN
-from asg_mcp.core.nodes import LEVEL_MAX, LIST, MAP, Branch, Entry, Hasher
+from asg_mcp.core.nodes import LEVEL_MAX, LIST, MAP, SCALAR, Branch, Entry, Hasher
 from asg_mcp.core.paths import ELEMENT, END, map_segment
 from asg_mcp.core.tree import Tree, is_element
 from tests.core.trees import (
@@ -109,6 +109,25 @@ def test_a_change_of_a_value_makes_one_new_node_a_height() -> None:
         fresh = [node for _, node in nodes_below(changed) if id(node) not in before]
         assert len(fresh) == height_of(tree) + 1
         assert changed.id != tree.id
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_entry_in_the_place_of_another_gives_the_tree_that_is_built_from_scratch(seed: int) -> None:
+    """Of any kind, in maps and in lists, where a new value may move the boundaries of nodes."""
+    rng = random.Random(seed)
+    plain = flatten(nested_document(rng, 1_500), "", 1, HASHER)
+    tree = tree_of(plain)
+    for rank in rng.sample(range(1, len(plain)), 60):
+        come = Entry(plain[rank].key, *rng.choice([(SCALAR, "new"), (SCALAR, None), (MAP, None), (LIST, None)]), 2)
+        wanted = tree_of([*plain[:rank], come, *plain[rank + 1 :]])
+        found = tree.splice([(rank, rank + 1, [come])])
+        assert found.id == wanted.id
+        assert [node.height for _, node in nodes_below(found)] == [node.height for _, node in nodes_below(wanted)]
+        assert found.newest(0, len(plain)) == 2
+        beside = rank - 1 or 2
+        older = found.splice([(beside, beside + 1, [Entry(plain[beside].key, plain[beside].kind, "older", 1)])])
+        assert older.newest(0, len(plain)) == 2
+        assert older.splice([(rank, rank + 1, [plain[rank]])]).newest(0, len(plain)) == 1
 
 
 def test_an_added_or_removed_entry_makes_few_new_nodes() -> None:

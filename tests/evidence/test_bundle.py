@@ -159,7 +159,7 @@ async def test_nothing_of_others_is_disclosed_but_their_headers(tmp_path: Path) 
         assert len(items(files["commits.cborseq"])) == 3
         assert b"SECRET" not in made.data
         assert b"none of the epoch" not in made.data
-        class_key = desk.store.hasher.value_ids._key
+        class_key = desk.store.hasher.value_ids.class_key
         assert class_key not in made.data
         assert class_key.hex().encode() not in made.data
 

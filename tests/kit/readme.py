@@ -1,6 +1,6 @@
-"""The parts of README.md that are made from the code, or shown as the program printed them.
+"""The parts of README.md and docs/install.md that are made from the code, or shown as the program printed them.
 
-Run as `python -m tests.kit.readme`, it writes them into the page.
+Run as `python -m tests.kit.readme`, it writes them into the pages.
 """
 
 from __future__ import annotations
@@ -9,14 +9,18 @@ import argparse
 import re
 import subprocess
 import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 from asg_mcp import config
 from asg_mcp.cli.arguments import parser
+from asg_mcp.cli.installclients import CLIENTS, USER, Folders, settings_folder
 from asg_mcp.core import limits
 from asg_mcp.tools.catalogue import CATALOGUE
+from tests.kit.settings import settings
 
 README = Path(__file__).parents[2] / "README.md"
+INSTALL = README.parent / "docs" / "install.md"
 OUTPUT = re.compile(r"<!-- output: asg-mcp ([^\n]*) -->\n```text\n(.*?)```", re.DOTALL)
 """A command and what it printed on the store that the demo keeps."""
 _SECONDS = 60
@@ -36,7 +40,12 @@ SHOWN_LIMITS = {
 
 def tables() -> dict[str, str]:
     """Marker -> the table between `<!-- marker -->` and `<!-- /marker -->`."""
-    return {"tools": _tools(), "commands": _commands(), "limits": _limits()}
+    return {"tools": _tools(), "settings": _settings(), "commands": _commands(), "limits": _limits()}
+
+
+def install_tables() -> dict[str, str]:
+    """The same of docs/install.md."""
+    return {"clients": _clients()}
 
 
 def section(page: str, marker: str) -> str:
@@ -57,15 +66,54 @@ def _tools() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _settings() -> str:
+    rows = ["| Option of `serve` | Variable | Default | What it says |", "|---|---|---|---|"]
+    for setting in settings():
+        option = f"`{' '.join(filter(None, (setting.option, setting.metavar)))}`" if setting.option else ""
+        variable = f"`{setting.variable}`" if setting.variable else ""
+        rows.append(f"| {option} | {variable} | {setting.default} | {setting.meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def _folders(system: str, home: PurePath) -> Folders:
+    return Folders(home, settings_folder(system, home, None), home, home)
+
+
+_SYSTEMS = {
+    "Linux": _folders("linux", PurePosixPath("~")),
+    "macOS": _folders("darwin", PurePosixPath("~")),
+    "Windows": _folders("win32", PureWindowsPath("%USERPROFILE%")),
+}
+
+
+def _clients() -> str:
+    rows = ["| `CLIENT` | your file | a project's |", "|---|---|---|"]
+    for client in CLIENTS.values():
+        files = {str(client.file(USER, folders)): name for name, folders in _SYSTEMS.items()}
+        shown = [f"{name}: `{file}`" for file, name in files.items()]
+        if len({file.split("~")[-1] for file in files if "~" in file}) == 1:
+            shown = [f"`{next(iter(files))}`"]
+        rows.append(
+            f"| {client.key} | {'<br>'.join(shown)} | {f'`{client.project_file}`' if client.project_file else ''} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
 def _commands() -> str:
     alone = "| `asg-mcp` | serve a client; in a terminal, say how to connect one |"
-    rows = ["| Command | What it does |", "|---|---|", alone]
-    (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return "\n".join(["| Command | What it does |", "|---|---|", alone, *_rows("asg-mcp", parser())]) + "\n"
+
+
+def _rows(program: str, of: argparse.ArgumentParser) -> Iterator[str]:
+    (commands,) = (action for action in of._actions if isinstance(action, argparse._SubParsersAction))
     for about in commands._choices_actions:
-        places = commands.choices[about.dest]._get_positional_actions()
+        command = commands.choices[about.dest]
+        places = command._get_positional_actions()
+        if any(isinstance(place, argparse._SubParsersAction) for place in places):
+            yield from _rows(f"{program} {about.dest}", command)
+            continue
         shown = [f"[{place.metavar}]" if place.nargs == "?" else str(place.metavar) for place in places]
-        rows.append(f"| `{' '.join(['asg-mcp', about.dest, *shown])}` | {about.help} |")
-    return "\n".join(rows) + "\n"
+        yield f"| `{' '.join([program, about.dest, *shown])}` | {about.help} |"
 
 
 def _limits() -> str:
@@ -107,12 +155,18 @@ def anonymous(text: str) -> str:
     return re.sub(r" \((just now|\d+ \w+ ago)\)", "", text)
 
 
-def made(page: str, store: Path) -> str:
-    """The page with its tables and outputs as the code now makes them. An output that differs in ids alone is kept."""
-    for marker, table in tables().items():
+def with_tables(page: str, made_now: dict[str, str]) -> str:
+    """The page with each table in its place."""
+    for marker, table in made_now.items():
         head, rest = page.split(f"<!-- {marker} -->\n")
         _, tail = rest.split(f"<!-- /{marker} -->")
         page = f"{head}<!-- {marker} -->\n{table}<!-- /{marker} -->{tail}"
+    return page
+
+
+def made(page: str, store: Path) -> str:
+    """The page with its tables and outputs as the code now makes them. An output that differs in ids alone is kept."""
+    page = with_tables(page, tables())
 
     def output(found: re.Match[str]) -> str:
         text = printed(found[1], store)
@@ -123,5 +177,6 @@ def made(page: str, store: Path) -> str:
 
 
 if __name__ == "__main__":
+    INSTALL.write_text(with_tables(INSTALL.read_text(encoding="utf-8"), install_tables()), encoding="utf-8")
     with tempfile.TemporaryDirectory() as scratch:
         README.write_text(made(README.read_text(encoding="utf-8"), play(Path(scratch))), encoding="utf-8")

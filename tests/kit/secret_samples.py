@@ -220,6 +220,8 @@ def harmless(seed: int) -> list[Any]:
         "postgres://app@db.internal/orders",
         "postgres://app:${PW}@db/orders",
         "https://user:password@example.org/",
+        "postgresql://postgres:postgres@localhost:5432",
+        "amqp://guest:guest@rabbit:5672",
         "https://example.org/a?b=c&page_token=abc",
         "git@github.com:org/repo.git",
         "https://example.org/@team/notes:7",

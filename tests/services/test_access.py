@@ -149,16 +149,16 @@ CALLS: dict[str, tuple[dict[str, Any], set[Verb], bool, bool]] = {
     "asg_open_session": ({"agent": "bob"}, {Verb.WRITE}, True, True),
     "asg_resolve": (
         {"session": "<session>", "outcome": "fulfilled", "summary": "Done."},
-        {Verb.WRITE},
+        {Verb.WRITE, Verb.READ},
         True,
         True,
     ),
-    "asg_create_epoch": ({"id": "e1", "description": "x"}, {Verb.SEAL}, True, True),
-    "asg_seal_epoch": ({"id": "e0", "summary": "x"}, {Verb.SEAL}, True, True),
-    "asg_plan": ({"name": "p1", "description": "x"}, {Verb.WRITE}, True, False),
+    "asg_create_epoch": ({"id": "e1", "description": "x"}, {Verb.SEAL}, False, False),
+    "asg_seal_epoch": ({"id": "e0", "summary": "x"}, {Verb.SEAL}, False, False),
+    "asg_plan": ({"name": "p1", "description": "x"}, {Verb.WRITE, Verb.READ}, True, False),
     "asg_update_task": (
         {"plan": "p0", "task": "t-1", "action": "start", "agent": "bob"},
-        {Verb.WRITE},
+        {Verb.WRITE, Verb.READ},
         True,
         False,
     ),
@@ -253,9 +253,9 @@ def _asks_nothing(tool: str, grant: Grant) -> bool:
     """Whether the tool's call is about no ref, or no path, so that a grant of another is as good."""
     no_paths = {
         *("asg_branch", "asg_list_branches", "asg_delete_branch", "asg_speculate", "asg_discard", "asg_open_session"),
-        *("asg_resolve", "asg_create_epoch", "asg_seal_epoch"),
+        "asg_resolve",
     }
-    no_refs = {"asg_resolve", "asg_create_epoch", "asg_seal_epoch"}
+    no_refs = {"asg_resolve"}
     return tool in (no_refs if grant.all_paths else no_paths)
 
 

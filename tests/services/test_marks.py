@@ -106,6 +106,20 @@ def test_a_mark_that_was_not_finished_is_no_mark(marks: MarkFiles) -> None:
     assert len(marks._files(FIRST)) == 1
 
 
+def test_archives_are_remembered_for_as_long_as_they_are_where_they_were_made(marks: MarkFiles, tmp_path: Path) -> None:
+    one, two, gone = (tmp_path / name for name in ("one.zip", "two.zip", "gone.zip"))
+    assert marks.archives(FIRST) == {}
+    for size, path in ((5, one), (6, gone), (7, two), (9, one)):
+        marks.note_archive(FIRST, path, size)
+        path.touch()
+    gone.unlink()
+    marks.raise_to(mark(20))
+    marks.begin(mark(30))
+    (marks.folder(FIRST) / "archive-torn.json").write_text("{")
+    assert marks.archives(FIRST) == {one: 9, two: 7}
+    assert marks.held(FIRST) == mark(30)
+
+
 def test_the_last_backup_is_remembered_with_the_place_and_the_time(marks: MarkFiles, tmp_path: Path) -> None:
     assert marks.last_backup(FIRST) is None
     marks.note_backup(mark(5), tmp_path / "one", 1_000)

@@ -98,6 +98,12 @@ def test_a_token_expires_at_its_time(file: TokenFile) -> None:
         TokenRequest("a", expires="0"),
         TokenRequest("a", expires="2001-01-01"),
         TokenRequest("a", expires="soon"),
+        TokenRequest("anonymous"),
+        TokenRequest("local:root"),
+        TokenRequest("a", refs=("main~3",)),
+        TokenRequest("a", refs=("main@2026-01-01T00:00:00Z",)),
+        TokenRequest("a", refs=("team/*", "a b")),
+        TokenRequest("a", refs=("speculations:*",)),
     ],
 )
 def test_what_cannot_be_granted_is_refused_and_nothing_is_written(file: TokenFile, request_: TokenRequest) -> None:
@@ -195,6 +201,22 @@ def test_the_command_makes_lists_and_revokes(run: Run, tmp_path: Path) -> None:
     assert run("token", "revoke", made["id"], *db).code == 1
     assert file.verify(made["token"], NOW) is None
     assert run("token", "add", "carol", "--verb", "fly", *db).code == 2
+
+
+def test_a_wildcard_in_a_path_is_told_to_be_none(run: Run, tmp_path: Path) -> None:
+    db = ("--db", str(tmp_path / "state.db"))
+    for path in ("/team/*", "/te?m", "/[ab]"):
+        told = run("token", "add", "alice", "--path", path, *db)
+        assert told.code == 0
+        assert f"{path} is that very path" in told.err
+    assert "very path" not in run("token", "add", "alice", "--path", "/team", "--ref", "team/*", *db).err
+
+
+def test_a_server_over_http_is_bound_to_no_session(run: Run, tmp_path: Path) -> None:
+    refused = run("serve", "--http", "--session", "ses-0123456789ab", "--port", "0", "--db", str(tmp_path / "state.db"))
+    assert refused.code == 2
+    assert "--session" in refused.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_machines_are_let_in_only_with_tokens_or_when_said_so(run: Run, tmp_path: Path) -> None:

@@ -580,6 +580,17 @@ async def test_a_moved_generation_drops_what_was_kept(made: Made) -> None:
     assert forgotten == [True]
 
 
+async def test_a_commit_that_was_just_made_is_kept_as_the_file_gives_it(made: Made) -> None:
+    done = await made.set("/a", {"list": [1, 2.5, None, True], "text": "longer than what stays inline " * 200})
+    with made.store.reading() as kept, made.store.reading(stored=True) as read:
+        rows = [reader.commit(reader.last_seq()) for reader in (kept, read)]
+        roots = [state_at(reader, made.hasher, row).tree.root for reader, row in zip((kept, read), rows, strict=True)]
+    assert rows[0].id == done.commit
+    assert repr(rows[0]) == repr(rows[1])
+    told = [(root.id, root.row, root.last_key, root.count, root.elements, root.level, root.newest) for root in roots]
+    assert told[0] == told[1]
+
+
 async def test_a_batch_takes_one_hop_to_the_writers_thread(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     # Guards the private aiosqlite method that the adapter builds on.
     hops: list[Any] = []
