@@ -124,13 +124,13 @@ class Caller:
         else:
             params = {"name": tool, "arguments": arguments}
             path, body = "/mcp", {"jsonrpc": "2.0", "id": self.number, "method": "tools/call", "params": params}
-        status, found = 429, b""
-        while status == 429:  # all have one token, and an idle machine is faster than a token may be: wait, as told
+        while True:
             start = time.perf_counter()
             status, _, found = await self.connection.post(path, body)
             self.statuses[status] += 1
-            if status == 429:
-                await asyncio.sleep(1)
+            if status != 429:
+                break
+            await asyncio.sleep(1)  # all have one token, and an idle machine is faster than a token may be: as told
         self.seconds.append(time.perf_counter() - start)
         assert status == 200, (status, found[:500])
         if self.api:

@@ -72,7 +72,8 @@ class Worker:
 
     def __init__(self, repository: Repository, name: str, into: int, seed: int) -> None:
         self.repository, self.name, self._into = repository, name, into
-        self._author = Author("tester", name)
+        # Whoever is killed leaves trials open, and a principal may have a hundred: so each process is one of its own.
+        self._author = Author(f"tester-{seed}", name)
         self._rng = random.Random(seed)
         self._number = 0
         self._open: dict[str, str] = {}
