@@ -36,9 +36,9 @@ from asg_mcp.repo.collectingmarks import OWED, History, Marks, Moment, is_overdu
 from asg_mcp.repo.collectingresults import Collected, CollectRequest
 from asg_mcp.repo.collectingrows import Rows, last_row, value_bytes
 from asg_mcp.repo.ledger import log_event
-from asg_mcp.repo.records import info_of, is_pruned, operations_of, stub_of, terms_for
+from asg_mcp.repo.records import info_of, is_pruned, operations_of, staying_terms, stub_of, terms_for
 from asg_mcp.repo.speculation import expire
-from asg_mcp.storage.base import CommitRow, Reader, Rewriter, Store, TermKind, Writer
+from asg_mcp.storage.base import CommitRow, Reader, Rewriter, Store, Writer
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, how much is done, how much there is)"""
@@ -61,7 +61,6 @@ MARK_TRIES_MAX = 3
 SHOWN_MAX = 20
 """Commits that a report names."""
 
-_STAYING_TERMS = (TermKind.INTENT, TermKind.SESSION)
 
 T = TypeVar("T")
 
@@ -214,9 +213,7 @@ class Collection:
     def _make_stub(self, rewriter: Rewriter, row: CommitRow) -> None:
         info = info_of(rewriter, row)
         stub = stub_of(rewriter, row, self.store.hasher)
-        # The intents and the session of its header still lead to it: the members of an epoch are told by them.
-        kept = {term for term in terms_for(info_of(rewriter, stub), []) if term[0] in _STAYING_TERMS}
-        terms = terms_for(info, operations_of(row)), kept
+        terms = terms_for(info, operations_of(row)), staying_terms(info_of(rewriter, stub))
         rewriter.replace_commit(stub, terms, (f"{info.description}\n{info.reasoning}", ""))
 
     def _receipt(

@@ -35,7 +35,6 @@ from asg_mcp.services.bundles import MEDIA_TYPE, bundle
 from asg_mcp.tools.registry import Catalogue, ToolContext
 
 JSON = "application/json"
-SCHEME = "asg://"
 BUNDLE_BYTES_MAX = 16 * 1_024 * 1_024
 """Of an evidence bundle that is read as a resource, before base64; a larger one is written by `asg-mcp export`."""
 STATE_BYTES_MAX = REPLY_BYTES_MAX * 3 // 4
