@@ -39,6 +39,7 @@ COMPOSITION_ROOT = "app"
 HOME_OF: dict[str, str] = {
     "mcp": "server",
     "mcp_types": "server",
+    "opentelemetry": "server",
     "starlette": "server",
     "uvicorn": "server",
     "sqlite3": "storage",

@@ -26,6 +26,7 @@ from asg_mcp.repo.observing import Target
 from asg_mcp.repo.observing import observe as look_at
 from asg_mcp.repo.repository import Repository
 from asg_mcp.schemas.base import json_schema
+from asg_mcp.server.calls import use_middleware
 from asg_mcp.server.completion import complete
 from asg_mcp.server.dispatch import Dispatcher, Reply, UnknownTool
 from asg_mcp.server.faults import protocol_error
@@ -89,7 +90,7 @@ def build_server(catalogue: Catalogue, repo: Repository, principal: str, options
 def server_of(offer: Offer) -> Server[Watcher]:
     """The offer as a server of the SDK, for any number of connections."""
     schemas: Mapping[str, Mapping[str, Any]] = {tool.name: tool.input_schema for tool in offer.tools.tools}
-    return _FixedLists(
+    server = _FixedLists(
         SERVER_NAME,
         version=__version__,
         title=SERVER_TITLE,
@@ -110,6 +111,8 @@ def server_of(offer: Offer) -> Server[Watcher]:
         on_get_prompt=offer.get_prompt,
         on_completion=offer.complete,
     )
+    use_middleware(server, offer.answer)
+    return server
 
 
 class _FixedLists(Server[Watcher]):
@@ -188,13 +191,16 @@ class Offer:
         self._observe(name, reply.code, time.perf_counter() - began)
         return reply
 
-    async def call_tool(self, request: _Request, params: types.CallToolRequestParams) -> types.CallToolResult:
-        """tools/call."""
+    async def answer(self, request: _Request, name: str, arguments: Mapping[str, Any] | None) -> Reply:
+        """The reply to a client that calls a tool. Raises MCPError where there is none of that name."""
         try:
-            reply = await self.call(self._context(request), params.name, params.arguments)
+            return await self.call(self._context(request), name, arguments)
         except UnknownTool as error:
             raise protocol_error(error, request.protocol_version) from None
-        return _result(reply)
+
+    async def call_tool(self, request: _Request, params: types.CallToolRequestParams) -> types.CallToolResult:
+        """tools/call."""
+        return _result(await self.answer(request, params.name, params.arguments))
 
     async def read_resource(
         self, request: _Request, params: types.ReadResourceRequestParams

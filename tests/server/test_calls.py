@@ -1,0 +1,170 @@
+"""The short way of a call gives what the SDK's own way gives, and tracing is kept for those who trace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+from mcp.server import Server
+from mcp.shared.message import SessionMessage
+from mcp_types import INVALID_PARAMS, jsonrpc_message_adapter
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from asg_mcp.server.mcp import Offer, ServerOptions, build_server
+from asg_mcp.server.subscriptions import Watcher
+from tests.kit.rpc import Message, enveloped
+from tests.server.toy_server import CATALOGUE, NO_REPOSITORY
+
+WAIT_SECONDS = 30.0
+PRINCIPAL = "local:tester"
+VERSIONS = (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)
+CALLS: dict[str, Any] = {
+    "plain": {"name": "asg_echo", "arguments": {"value": {"a": [1, None, "ü"]}, "branch": "dev"}},
+    "a null": {"name": "asg_echo", "arguments": {"value": None}},
+    "refused by the tool": {"name": "asg_fail", "arguments": {"how": "ref"}},
+    "a crash": {"name": "asg_fail", "arguments": {"how": "crash"}},
+    "wrong arguments": {"name": "asg_echo", "arguments": {"valu": 1}},
+    "no such tool": {"name": "asg_ecko", "arguments": {}},
+    "no arguments": {"name": "asg_who"},
+    "null arguments": {"name": "asg_who", "arguments": None},
+    "arguments that are a list": {"name": "asg_who", "arguments": [1]},
+    "no name": {"arguments": {}},
+    "a name that is a number": {"name": 7, "arguments": {}},
+    "one more parameter": {"name": "asg_who", "arguments": {}, "cursor": "x"},
+    "a task": {"name": "asg_who", "arguments": {}, "task": {"ttl": 1}},
+    "a task that is a text": {"name": "asg_who", "arguments": {}, "task": "x"},
+    "a progress token": {"name": "asg_who", "arguments": {}, "_meta": {"progressToken": 3}},
+    "a meta that is a text": {"name": "asg_who", "arguments": {}, "_meta": "x"},
+    "a progress token that is a list": {"name": "asg_who", "arguments": {}, "_meta": {"progressToken": []}},
+    "no parameters": None,
+}
+
+
+@pytest.fixture
+def without_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replies to a crash have the same reference."""
+    monkeypatch.setattr("secrets.token_hex", lambda _: "00000000")
+
+
+@pytest.mark.usefixtures("without_references")
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_every_kind_of_call_is_answered_as_the_sdk_answers_it_in_every_revision(version: str) -> None:
+    short, long = _server(), _server()
+    long.middleware.clear()
+    assert await _answers(short, version) == await _answers(long, version)
+
+
+async def test_a_call_before_the_handshake_is_refused() -> None:
+    server, call = _server(), _request(1, CALLS["plain"])
+    [reply] = await _exchange(server, [call])
+    assert reply["error"]["code"] == INVALID_PARAMS
+
+
+async def test_a_notification_calls_no_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+
+    async def noted(_: Offer, __: Any, name: str, ___: Any) -> Any:
+        called.append(name)
+
+    monkeypatch.setattr(Offer, "answer", noted)
+    told = _request(1, CALLS["plain"])
+    del told["id"]
+    ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
+    answers = await _exchange(_server(), [*_handshake(VERSIONS[0]), told, ping])
+    assert [answer["id"] for answer in answers] == [0, 9]
+    assert called == []
+
+
+async def test_a_plain_call_takes_the_short_way_and_an_unusual_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    long: list[str] = []
+    whole = Offer.call_tool
+
+    async def noted(self: Offer, request: Any, params: Any) -> Any:
+        long.append(params.name)
+        return await whole(self, request, params)
+
+    monkeypatch.setattr(Offer, "call_tool", noted)
+    asked = [CALLS["plain"], CALLS["a progress token"], CALLS["no arguments"]]
+    answers = await _exchange(_server(), [*_handshake(VERSIONS[0]), *map(_request, range(1, 4), asked)])
+    assert [answer["id"] for answer in answers if "result" in answer] == [0, 1, 2, 3]
+    assert long == ["asg_who"]
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    """What a tracer that the operator set up is told."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    yield exporter
+    provider.shutdown()
+
+
+async def test_each_call_is_a_span_where_a_tracer_is_set_up(spans: InMemorySpanExporter) -> None:
+    await _answers(_server(), VERSIONS[0])
+    names = [span.name for span in spans.get_finished_spans()]
+    assert "tools/call asg_echo" in names
+
+
+async def test_without_a_tracer_no_span_is_made() -> None:
+    assert len(_server().middleware) == 1
+
+
+def _server() -> Server[Watcher]:
+    return build_server(CATALOGUE, NO_REPOSITORY, PRINCIPAL, ServerOptions())
+
+
+def _request(number: int, params: Any) -> Message:
+    message: Message = {"jsonrpc": "2.0", "id": number, "method": "tools/call"}
+    return message if params is None else {**message, "params": params}
+
+
+def _handshake(version: str) -> list[Message]:
+    client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+    return [
+        {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": client},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+    ]
+
+
+async def _answers(server: Server[Watcher], version: str) -> list[Message]:
+    """To every call, in a connection of this revision; nothing to another."""
+    calls = [_request(number, params) for number, params in enumerate(CALLS.values(), 1)]
+    if version in HANDSHAKE_PROTOCOL_VERSIONS:
+        found = await _exchange(server, [*_handshake(version), *calls])
+    else:
+        found = await _exchange(server, [_in_envelope(call) for call in calls])
+    assert len(found) >= len(calls)
+    return found
+
+
+def _in_envelope(call: Message) -> Message:
+    """The call of a client of the newer era; what a call has in its place besides is kept."""
+    if "params" not in call:
+        return call
+    meta, own = enveloped(call)["params"]["_meta"], call["params"].get("_meta", {})
+    return {**call, "params": {**call["params"], "_meta": {**meta, **own} if isinstance(own, dict) else own}}
+
+
+async def _exchange(server: Server[Watcher], messages: list[Message]) -> list[Message]:
+    """What one connection is answered, by id; each message is answered before the next one is sent."""
+    to_server, inbox = anyio.create_memory_object_stream[SessionMessage | Exception](len(messages))
+    outbox, from_server = anyio.create_memory_object_stream[SessionMessage](len(messages) + 1)
+    found: list[Message] = []
+    with anyio.fail_after(WAIT_SECONDS):
+        async with anyio.create_task_group() as group, to_server, from_server:
+            group.start_soon(server.run, inbox, outbox, server.create_initialization_options())
+            for message in messages:
+                await to_server.send(SessionMessage(jsonrpc_message_adapter.validate_python(message)))
+                if "id" in message:
+                    told = (await from_server.receive()).message
+                    found.append(json.loads(told.model_dump_json(by_alias=True, exclude_unset=True)))
+            group.cancel_scope.cancel()
+    return found
