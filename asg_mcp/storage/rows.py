@@ -23,7 +23,7 @@ PAYLOAD_BYTES_MAX = 64 * 1_024 * 1_024
 """No row is larger when unpacked: a guard against a damaged length."""
 
 
-LEVEL = 6
+LEVEL = 2
 _DICTIONARY = zstandard.ZstdCompressionDict(read_dictionary())
 
 

@@ -86,7 +86,9 @@ class SqliteStore:
         self._rekeyed = 0
         """The generation at which the class key was last seen to be another one."""
         self._queue: deque[Job] = deque()
-        self._draining: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+        """Set while no write waits or is under way."""
+        self._settled.set()
         self._closed = False
         self._ill = False
         """Whether the writing connection could not be opened anew after a failed commit."""
@@ -211,9 +213,11 @@ class SqliteStore:
         if len(self._queue) >= WRITE_QUEUE_MAX:
             raise StoreBusy(f"{WRITE_QUEUE_MAX} writes are waiting already")
         self._queue.append(job)
-        if self._draining is None or self._draining.done():
-            self._draining = asyncio.create_task(self._drain())
-        overdue = asyncio.get_running_loop().call_later(LOCK_WAIT_SECONDS_MAX, self._give_up, job)
+        loop = asyncio.get_running_loop()
+        if self._settled.is_set():
+            self._settled.clear()
+            loop.call_soon(self._hand_over)  # after whoever else has something to write in this turn of the loop
+        overdue = loop.call_later(LOCK_WAIT_SECONDS_MAX, self._give_up, job)
         try:
             return await job.future
         except asyncio.CancelledError:
@@ -231,23 +235,29 @@ class SqliteStore:
                 )
             )
 
-    async def _drain(self) -> None:
-        """Hand what waits to the writer's thread, batch by batch, until nothing waits."""
-        while self._queue:
-            batch = [self._queue.popleft()]
-            while self._queue and not (batch[0].alone or self._queue[0].alone) and len(batch) < BATCH_TRANSACTIONS_MAX:
-                batch.append(self._queue.popleft())
-            try:
-                await self._thread.run(partial(self._run_batch, batch))
-            except (AsgError, sqlite3.Error) as error:
-                for job in batch:
-                    if not job.decided:
-                        job.error = translated(error) if isinstance(error, sqlite3.Error) else error
-            finally:
-                for job in batch:
-                    job.answer()
-                for tell in self._told:
-                    tell()
+    def _hand_over(self) -> None:
+        """Hand the next batch of what waits to the writer's thread."""
+        batch = [self._queue.popleft()]
+        while self._queue and not (batch[0].alone or self._queue[0].alone) and len(batch) < BATCH_TRANSACTIONS_MAX:
+            batch.append(self._queue.popleft())
+        self._thread.submit(partial(self._run_batch, batch), partial(self._answer, batch))
+
+    def _answer(self, batch: list[Job], error: BaseException | None) -> None:
+        """Tell the callers of a batch, and go on with the next one."""
+        if isinstance(error, sqlite3.Error):
+            error = translated(error)
+        for job in batch:
+            if not job.decided and isinstance(error, AsgError):
+                job.error = error
+            job.answer()
+        if self._queue:
+            self._hand_over()
+        else:
+            self._settled.set()
+        for tell in self._told:
+            tell()
+        if error is not None and not isinstance(error, AsgError):
+            raise error
 
     # --- on the writer's thread -------------------------------------------------
 
@@ -369,8 +379,7 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
-        if self._draining is not None:
-            await asyncio.wait([self._draining])
+        await self._settled.wait()
         with self._readers_lock:
             readers, self._readers = self._readers, []
         for connection, _ in readers:

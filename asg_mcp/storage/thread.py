@@ -1,11 +1,12 @@
 """The one place that knows how aiosqlite runs things.
 
 aiosqlite hops to its thread for every statement; a batch is run in one hop by
-handing it a whole function. That is the private `_execute`, and a test guards it.
+handing it a whole function. Those are the private `_execute` and `_tx`, and tests guard them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -41,6 +42,23 @@ class WriterThread:
         execute: Any = self._aio._execute  # aiosqlite has no types for it
         result: T = await execute(lambda: work(self._aio._conn))
         return result
+
+    def submit(self, work: Callable[[sqlite3.Connection], None], done: Callable[[BaseException | None], None]) -> None:
+        """Run `work` on the thread, and then `done` on this event loop, with what `work` raised.
+
+        The same hop as `run`, without a task that waits for it: two turns of the event loop less.
+        """
+        loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            error = None
+            try:
+                work(self._aio._conn)
+            except BaseException as raised:  # whatever it is, who waits is told
+                error = raised
+            loop.call_soon_threadsafe(done, error)
+
+        self._aio._tx.put_nowait((None, run))
 
     @property
     def connection(self) -> sqlite3.Connection:

@@ -160,16 +160,38 @@ async def test_a_fault_while_writing_is_never_taken_for_success(made: Made, monk
     assert document(made.store) == {"c": 3}
 
 
-async def test_a_writer_that_is_stopped_acknowledges_nothing(made: Made) -> None:
-    waiting = asyncio.create_task(made.store.write(setting(made, "/a", 1)))
-    for _ in range(3):  # the caller queues, the writer begins
-        await asyncio.sleep(0)
-    assert made.store._draining is not None
-    assert not made.store._draining.done()
-    assert not made.store._queue, "the batch has been handed to the thread"
-    made.store._draining.cancel()
-    with pytest.raises(UnknownOutcome):
-        await waiting
+class Stopped(BaseException):
+    """What ends a thread from outside, such as SystemExit."""
+
+
+async def test_a_writer_that_is_stopped_acknowledges_nothing_and_the_next_write_is_served(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any) -> None:
+        raise Stopped
+
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    with monkeypatch.context() as patched:
+        patched.setattr("asg_mcp.storage.sqlite.SqliteStore._stage", stopped)
+        with pytest.raises(UnknownOutcome):
+            await made.set("/a", 1)
+    assert [type(error) for error in told] == [Stopped], "whoever runs the loop learns of it"
+    await made.set("/b", 2)
+    assert document(made.store) == {"b": 2}
+
+
+async def test_a_store_that_is_closed_while_writes_wait_writes_them_first(made: Made) -> None:
+    waiting = [asyncio.ensure_future(made.store.write(setting(made, f"/k{n}", n))) for n in range(3)]
+    await asyncio.sleep(0)  # they queue
+    await made.store.close()
+    assert [write.done() for write in waiting] == [True] * 3
+    await asyncio.gather(*waiting)
+    reopened = await open_store(made.store.path)
+    try:
+        assert document(reopened) == {"k0": 0, "k1": 1, "k2": 2}
+    finally:
+        await reopened.close()
 
 
 async def test_a_ref_that_is_not_as_it_was_read_is_not_moved(made: Made) -> None:
@@ -592,16 +614,18 @@ async def test_a_commit_that_was_just_made_is_kept_as_the_file_gives_it(made: Ma
 
 
 async def test_a_batch_takes_one_hop_to_the_writers_thread(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Guards the private aiosqlite method that the adapter builds on.
+    # Guards the private queue of aiosqlite that the adapter builds on.
     hops: list[Any] = []
-    execute: Any = made.store._thread._aio._execute
+    queue: Any = made.store._thread._aio._tx
 
-    async def counted(work: Any) -> Any:
-        hops.append(work)
-        return await execute(work)
+    class Counted:
+        def put_nowait(self, item: Any) -> None:
+            hops.append(item)
+            queue.put_nowait(item)
 
-    monkeypatch.setattr(made.store._thread._aio, "_execute", counted)
-    await together(made, *[setting(made, f"/k{number}", number) for number in range(30)])
+    with monkeypatch.context() as patched:
+        patched.setattr(made.store._thread._aio, "_tx", Counted())
+        await together(made, *[setting(made, f"/k{number}", number) for number in range(30)])
     assert len(hops) == 1
 
 
