@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.kit import client_packages
-from tests.kit.client_packages import Installer, Missing, folder
+from tests.kit.client_packages import Installer, Missing, folder, go
 
 
 @pytest.fixture
@@ -22,12 +23,13 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise Missing("node ended with 1: 404 Not Found")
 
     monkeypatch.setattr(client_packages, "_run", run)
+    monkeypatch.setattr(client_packages, "go", lambda: Path("go"))
     return commands
 
 
 def test_what_a_registry_lacks_is_left_out_with_its_reason(tmp_path: Path, ran: list[str]) -> None:
     told = Installer(tmp_path).make()
-    assert told == {"tools": "", "mcp1": "", "mcp2": "", "npm": "node ended with 1: 404 Not Found"}
+    assert told == {"tools": "", "mcp1": "", "mcp2": "", "go": "", "npm": "node ended with 1: 404 Not Found"}
     assert folder("mcp1", tmp_path) == tmp_path / "mcp1"
     with pytest.raises(Missing, match="404 Not Found"):
         folder("npm", tmp_path)
@@ -61,3 +63,20 @@ def test_installing_builds_nothing_and_runs_nothing_of_what_it_installs(tmp_path
     for words in ran:
         assert "--no-build" in words or "uv pip install" not in words
         assert "--ignore-scripts" in words or "npm-cli.js" not in words
+
+
+def test_go_is_found_where_its_installers_put_it_or_is_told_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GO", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setattr(client_packages, "GO_PLACES", (str(tmp_path),))
+    with pytest.raises(Missing, match=r"no Go here.*https://go\.dev/dl"):
+        go()
+    program = tmp_path / ("go.exe" if os.name == "nt" else "go")
+    program.write_text("")
+    program.chmod(0o755)
+    assert go() == program
+    monkeypatch.setenv("GO", "another-go")
+    with pytest.raises(Missing):
+        go()

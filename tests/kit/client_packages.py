@@ -1,4 +1,4 @@
-"""Other people's clients and checkers, pinned, for the tests under tests/clients and tests/conformance.
+"""Other people's clients and checkers, pinned, for the tests under tests/clients, tests/conformance and tests/evidence.
 
     python -m tests.kit.client_packages            into .clients, where the tests look
     python -m tests.kit.client_packages --heavy    besides: command-line agents of several hundred megabytes
@@ -22,6 +22,11 @@ from pathlib import Path
 LOCKS = Path(__file__).parents[1] / "clients" / "packages"
 CLIENTS = Path(__file__).parents[2] / ".clients"
 UV = "uv==0.13.8"
+GO_SOURCE = Path(__file__).parents[1] / "evidence" / "c2sp"
+GO_PLACES = ("/usr/local/go/bin", "/opt/homebrew/bin", r"C:\Program Files\Go\bin")
+"""Where Go's own installers and Homebrew put it: there it is found by whoever has it, on the PATH or not."""
+GO_PACKAGES = ("golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog", "archive/zip", "encoding/json")
+"""What the program in GO_SOURCE is made of; not the program, so that a fault in it is no reason to leave this out."""
 HEAVY_PACKAGES = ("@anthropic-ai/claude-code@2.1.197", "@google/gemini-cli@0.61.0")
 STEP_SECONDS_MAX = 120
 REASON_CHARS_MAX = 300
@@ -68,6 +73,25 @@ def module_of(package: str, file: str, clients: Path = CLIENTS, part: str = "npm
     return folder(part, clients) / "node_modules" / package / file
 
 
+def go() -> Path:
+    """Go's command, which is the machine's own; GO in the environment names another. Raises Missing."""
+    places = os.pathsep.join((os.environ.get("PATH", ""), *GO_PLACES))
+    if found := shutil.which(os.environ.get("GO", "go"), path=places):
+        return Path(found)
+    raise Missing("no Go here, neither on the PATH nor where its installers put it: https://go.dev/dl")
+
+
+def go_environment(home: Path) -> dict[str, str]:
+    """What makes Go use, of modules and of what it built, the part in a folder, and get itself no other Go."""
+    return {
+        "GOMODCACHE": str(home / "mod"),
+        "GOCACHE": str(home / "build"),
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        "CGO_ENABLED": "0",
+    }
+
+
 def _run(*command: str | Path, cwd: Path | None = None, **extra: str) -> None:
     environment = {**os.environ, **extra}
     for ours, theirs in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_CERT", "SSL_CERT_FILE")):
@@ -110,8 +134,9 @@ class Installer:
         tools = Part("tools", _lock("tools.txt"), self._make_tools)
         npm = Part("npm", _lock("package-lock.json"), self._make_npm)
         pythons = [Part(name, _lock(f"{name}.txt"), self._make_python) for name in ("mcp1", "mcp2")]
+        modules = Part("go", (GO_SOURCE / "go.sum").read_text(encoding="utf-8"), self._make_go)
         more = [Part("heavy", "\n".join(HEAVY_PACKAGES), self._make_heavy)] if heavy else []
-        return [[tools, *pythons], [npm, *more]]
+        return [[tools, *pythons, modules], [npm, *more]]
 
     def make(self, *, heavy: bool = False) -> dict[str, str]:
         """Make every part; by its name, why it could not be made, or ""."""
@@ -171,6 +196,12 @@ class Installer:
         for name in ("package.json", "package-lock.json"):
             shutil.copyfile(LOCKS / name, target / name)
         self._npm(target, "ci")
+
+    def _make_go(self, target: Path) -> None:
+        program, environment = go(), go_environment(target)
+        # Else Go takes the right to write from what it downloads, and the folder could not be removed.
+        _run(program, "mod", "download", "-modcacherw", cwd=GO_SOURCE, **environment)
+        _run(program, "build", "-mod=readonly", *GO_PACKAGES, cwd=GO_SOURCE, **environment)
 
     def _make_heavy(self, target: Path) -> None:
         target.mkdir()
