@@ -138,13 +138,6 @@ def check_tiles(reader: Reader) -> str | None:
     return None
 
 
-def missing_tiles(reader: Reader) -> Iterator[Tile]:
-    """The complete tiles that are not kept, as in a store of an older layout. O(n)."""
-    for tile in _made_again(reader, reader.events_count()):
-        if reader.tile(tile[0], tile[1]) is None:
-            yield tile
-
-
 def _made_again(reader: Reader, size: int) -> Iterator[Tile]:
     replay = TileReplay()
     for index in range(size):

@@ -51,12 +51,12 @@ class WriterThread:
         loop = asyncio.get_running_loop()
 
         def run() -> None:
-            error = None
             try:
                 work(self._aio._conn)
-            except BaseException as raised:  # whatever it is, who waits is told
-                error = raised
-            loop.call_soon_threadsafe(done, error)
+            except BaseException as error:  # whatever it is, who waits is told
+                loop.call_soon_threadsafe(done, error)
+                raise
+            loop.call_soon_threadsafe(done, None)
 
         self._aio._tx.put_nowait((None, run))
 

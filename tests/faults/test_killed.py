@@ -1,4 +1,4 @@
-"""Killed with SIGKILL at random moments: what was acknowledged is there, and `verify` passes."""
+"""Servers killed with SIGKILL at random moments: what was acknowledged is there, and `verify` passes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,29 +13,11 @@ import pytest
 
 from tests.faults.checks import check
 from tests.faults.writer import Told
-from tests.kit.processes import unmeasured_environment
 from tests.kit.rpc import raw_client
 
-KILLS = 300
-"""In the tests; `python -m tests.faults.kill --kills 10000` does as many as there is time for."""
 SERVER_ROUNDS, SERVERS = 10, 2
 PIPELINED = 40
-WAIT_SECONDS_MAX = 240.0
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork are of POSIX")
-
-
-def test_a_repository_that_is_killed_keeps_what_it_acknowledged(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.kill", "--kills", str(KILLS)],
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS_MAX,
-        check=False,
-        cwd=Path(__file__).parents[2],
-        env={**unmeasured_environment(), "TMPDIR": str(tmp_path)},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{KILLS} kills, ")
 
 
 async def test_a_server_that_is_killed_keeps_what_it_acknowledged(tmp_path: Path) -> None:

@@ -29,10 +29,9 @@ from asg_mcp.repo.logtree import (
     leaf_at,
     log_origin,
     log_root,
-    missing_tiles,
     tile_fault,
 )
-from asg_mcp.storage.base import EventRow, Reader, RefKind, Writer
+from asg_mcp.storage.base import EventRow, Reader, RefKind
 from tests.repo.stores import made_store
 
 LEAVES = [leaf_hash(b"event %d" % number) for number in range(1_500)]
@@ -120,13 +119,6 @@ def test_a_replay_makes_tiles_of_tiles() -> None:
     ]
 
 
-def test_missing_tiles_are_those_that_are_complete_and_not_kept() -> None:
-    reader = log_of(1_100, [(8, 0), (8, 2)])
-    assert list(missing_tiles(reader)) == [
-        (8, place, tile_hash(LEAVES[place << 8 : (place + 1) << 8])) for place in (1, 3)
-    ]
-
-
 def test_tiles_are_right_when_all_some_or_none_are_kept() -> None:
     for kept in ([], [(8, 1)], [(8, place) for place in range(4)]):
         assert check_tiles(log_of(1_100, kept)) is None
@@ -163,21 +155,3 @@ async def test_the_log_of_a_store_has_the_root_over_the_headers_of_its_events(tm
             checkpoint = checkpoint_at(reader, 257)
             assert checkpoint.origin == log_origin(reader) == f"asg-mcp/{leaf_at(reader, 0).hex()[:32]}"
             assert (checkpoint.size, checkpoint.root) == (257, root_of_leaves(leaves[:257]))
-
-
-async def test_missing_tiles_can_be_filled_in_one_transaction(tmp_path: Path) -> None:
-    async with made_store(tmp_path) as made:
-        for number in range(520):
-            await made.set("/n", number)
-
-        def fill(writer: Writer) -> int:
-            tiles = list(missing_tiles(writer))
-            for level, index, digest in tiles:
-                writer.put_tile(level, index, digest)
-            return len(tiles)
-
-        await made.store.write(fill)
-        with made.store.reading() as reader:
-            assert not list(missing_tiles(reader))
-            assert all(reader.tile(8, index) is not None for index in range(2))
-            assert check_tiles(reader) is None

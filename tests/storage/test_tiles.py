@@ -13,10 +13,11 @@ import pytest
 from asg_mcp.core.events import EventKind
 from asg_mcp.core.merkle import complete_root, leaf_hash, root_of_leaves
 from asg_mcp.repo.ledger import log_event
-from asg_mcp.repo.logtree import TileReplay, check_tiles, leaf_at, log_root, missing_tiles
+from asg_mcp.repo.logtree import TileReplay, check_tiles, leaf_at, log_root
 from asg_mcp.storage.base import Writer
 from asg_mcp.storage.sqlite import open_store
 from tests.repo.stores import ALICE, made_store
+from tests.repo.tiles import missing_tiles
 
 
 def append(count: int, writer: Writer) -> None:
@@ -31,7 +32,7 @@ async def test_each_tile_is_kept_however_events_fall_into_transactions(tmp_path:
         for size in sizes:
             await made.store.write(partial(append, size))
         with made.store.reading() as reader:
-            assert not list(missing_tiles(reader))
+            assert missing_tiles(reader) == []
             assert check_tiles(reader) is None
             count = reader.events_count()
             assert (reader.tile(8, 0) is None) is (count < 256)
@@ -44,7 +45,7 @@ async def test_transactions_of_one_batch_make_their_tiles_together(tmp_path: Pat
             for _ in range(60):
                 group.start_soon(made.store.write, partial(append, 9))
         with made.store.reading() as reader:
-            assert not list(missing_tiles(reader))
+            assert missing_tiles(reader) == []
             assert check_tiles(reader) is None
 
 
@@ -61,7 +62,7 @@ async def test_a_refused_transaction_leaves_no_tile(tmp_path: Path) -> None:
         await made.store.write(partial(append, 600))
         with made.store.reading() as reader:
             assert check_tiles(reader) is None
-            assert not list(missing_tiles(reader))
+            assert missing_tiles(reader) == []
 
 
 async def test_a_tile_of_tiles_is_kept_too(tmp_path: Path) -> None:
