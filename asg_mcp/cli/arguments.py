@@ -14,6 +14,7 @@ from asg_mcp.cli import (
     classes,
     collecting,
     demo,
+    events,
     exporting,
     health,
     httpserving,
@@ -209,6 +210,9 @@ def _add_reading(add: Callable[[str, Command, str], _Parser]) -> None:
     _add_count(command)
     command = add("branches", reading.branches, "list branches and tags")
     command.add_argument("--prefix", default="", help="only those whose names begin so")
+    _add_count(command)
+    command = add("events", events.events, events.EVENTS)
+    events.add_options(command)
     _add_count(command)
 
 

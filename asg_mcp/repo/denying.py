@@ -7,6 +7,7 @@ come from whoever was refused. Values are never in it, and what looks like a sec
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
 from asg_mcp.core.events import EventKind
 from asg_mcp.core.intents import Author
@@ -14,7 +15,8 @@ from asg_mcp.core.limits import DENIED_TEXT_BYTES_MAX
 from asg_mcp.core.paths import Tokens, format_path
 from asg_mcp.core.secretscan import find_secrets
 from asg_mcp.core.times import format_time
-from asg_mcp.repo.ledger import event_body, event_of, log_event
+from asg_mcp.repo.eventlist import newest_first
+from asg_mcp.repo.ledger import event_body, log_event
 from asg_mcp.repo.screening import shown_path
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import Reader, RecordKind, Writer
@@ -90,15 +92,9 @@ def is_of_another(reader: Reader, handle: str, principal: str) -> bool:
 
 def denials(view: View, limit: int) -> list[LoggedDenial]:
     """The last denials in the log, the newest first; one whose body was erased still names who was refused."""
-    found: list[LoggedDenial] = []
-    for index in reversed(range(view.reader.events_count())):
-        if len(found) == limit:
-            break
-        row = view.reader.event(index)
-        assert row is not None, "BUG: the log has no gaps"
-        event = event_of(view.reader, row)
-        if event.kind is EventKind.DENIED:
-            who = event.author
-            denial = Denial(what=event.subject, **{"rule": "", **event_body(row)})
-            found.append(LoggedDenial(index, format_time(event.at), who.principal, who.agent, who.client, denial))
+    found = []
+    for event, row in islice(newest_first(view, (EventKind.DENIED,)), limit):
+        who = event.author
+        denial = Denial(what=event.subject, **{"rule": "", **event_body(row)})
+        found.append(LoggedDenial(event.index, format_time(event.at), who.principal, who.agent, who.client, denial))
     return found
