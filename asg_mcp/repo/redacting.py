@@ -16,7 +16,9 @@ from secrets import token_bytes
 import anyio.to_thread
 
 from asg_mcp.core.commitments import CLASS_KEY_BYTES
+from asg_mcp.core.ids import is_prefix
 from asg_mcp.core.intents import Author
+from asg_mcp.core.limits import NAME_BYTES_MAX
 from asg_mcp.core.nodes import SCALAR
 from asg_mcp.core.paths import format_path
 from asg_mcp.core.values import JsonValue
@@ -160,7 +162,7 @@ class Redactions:
         """What a target names itself."""
         target, found = plan.target, plan.found
         if target.what == "commit":
-            seq = commit_by_prefix(reader, self._graph, target.name, "")
+            seq = commit_by_prefix(reader, self._graph, _commit_id(target.name), "")
             if not isinstance(reader.commit(seq).parts[11], bytes):
                 found.texts.add(seq)
                 found.first_seq = seq
@@ -170,6 +172,15 @@ class Redactions:
             found.events.update(_with_body(reader, _events_about(reader, target)))
         if found.events:
             found.first_event = min(found.events)
+
+
+def _commit_id(text: str) -> str:
+    if is_prefix(text):
+        return text
+    raise InvalidArgument(
+        f"{text[:NAME_BYTES_MAX]!r} is no id of a commit",
+        hint="`asg-mcp log` lists commits with their ids. Only an id will do: a name such as main~1 moves.",
+    )
 
 
 def _index_of(reader: Reader, text: str) -> int:

@@ -217,3 +217,10 @@ def test_a_value_that_was_sealed_is_told_to_be_guessable_while_the_key_of_its_cl
     asyncio.run(write())
     told = run("redact", "path", "/patients/sick", *WHY, "--yes", "--json", "--db", str(store)).document
     assert told["guessable_with"] == ["patients"]
+
+
+def test_a_commit_is_named_by_its_id_and_by_no_name_that_moves(run: Run, pasted: Path) -> None:
+    ran = run("redact", "commit", "main~1", "--db", str(pasted), *WHY)
+    assert ran.code in (1, 2)
+    assert "'main~1' is no id of a commit" in ran.err
+    assert "asg-mcp log" in ran.err
