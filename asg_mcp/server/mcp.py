@@ -111,7 +111,7 @@ def server_of(offer: Offer) -> Server[Watcher]:
         on_get_prompt=offer.get_prompt,
         on_completion=offer.complete,
     )
-    use_middleware(server, offer.answer)
+    use_middleware(server, frozenset(_names(offer.catalogue)), offer.answer)
     return server
 
 

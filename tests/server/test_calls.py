@@ -10,7 +10,13 @@ import anyio
 import pytest
 from mcp.server import Server
 from mcp.shared.message import SessionMessage
-from mcp_types import INVALID_PARAMS, jsonrpc_message_adapter
+from mcp_types import (
+    INVALID_PARAMS,
+    LOG_LEVEL_META_KEY,
+    CallToolRequestParams,
+    CallToolResult,
+    jsonrpc_message_adapter,
+)
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -41,6 +47,9 @@ CALLS: dict[str, Any] = {
     "a task": {"name": "asg_who", "arguments": {}, "task": {"ttl": 1}},
     "a task that is a text": {"name": "asg_who", "arguments": {}, "task": "x"},
     "a progress token": {"name": "asg_who", "arguments": {}, "_meta": {"progressToken": 3}},
+    "a level to log at": {"name": "asg_who", "arguments": {}, "_meta": {LOG_LEVEL_META_KEY: "info"}},
+    "a level that is none": {"name": "asg_who", "arguments": {}, "_meta": {LOG_LEVEL_META_KEY: "bogus"}},
+    "a meta of somebody else": {"name": "asg_who", "arguments": {}, "_meta": {"example.org/x": [1]}},
     "a meta that is a text": {"name": "asg_who", "arguments": {}, "_meta": "x"},
     "a progress token that is a list": {"name": "asg_who", "arguments": {}, "_meta": {"progressToken": []}},
     "no parameters": None,
@@ -107,14 +116,30 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
-async def test_each_call_is_a_span_where_a_tracer_is_set_up(spans: InMemorySpanExporter) -> None:
-    await _answers(_server(), VERSIONS[0])
-    names = [span.name for span in spans.get_finished_spans()]
-    assert "tools/call asg_echo" in names
+@pytest.mark.usefixtures("spans")
+async def test_a_tracer_that_is_set_up_when_the_server_runs_already_is_told_too(
+    monkeypatch: pytest.MonkeyPatch, spans: InMemorySpanExporter
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(trace, "_TRACER_PROVIDER", None)
+        server = _server()
+        await _answers(server, VERSIONS[0])
+        assert spans.get_finished_spans() == ()
+    await _answers(server, VERSIONS[0])
+    assert "tools/call asg_echo" in [span.name for span in spans.get_finished_spans()]
 
 
-async def test_without_a_tracer_no_span_is_made() -> None:
-    assert len(_server().middleware) == 1
+async def test_what_others_add_to_a_server_is_reached_by_calls_of_their_tools() -> None:
+    server = _server()
+
+    async def theirs(_: Any, params: Any) -> CallToolResult:
+        return CallToolResult(content=[], structured_content={"called": params.name})
+
+    server.add_request_handler("tools/call", CallToolRequestParams, theirs)
+    calls = [_request(number, {"name": name, "arguments": {}}) for number, name in enumerate(("theirs", "asg_who"), 1)]
+    _, one, other = await _exchange(server, [*_handshake(VERSIONS[-2]), *calls])
+    assert one["result"]["structuredContent"] == {"called": "theirs"}
+    assert other["result"]["structuredContent"]["principal"] == PRINCIPAL
 
 
 def _server() -> Server[Watcher]:
