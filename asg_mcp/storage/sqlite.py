@@ -86,9 +86,10 @@ class SqliteStore:
         self._rekeyed = 0
         """The generation at which the class key was last seen to be another one."""
         self._queue: deque[Job] = deque()
+        self._serving: asyncio.AbstractEventLoop | None = None
+        """The event loop on which writes wait or are under way."""
         self._settled = asyncio.Event()
-        """Set while no write waits or is under way."""
-        self._settled.set()
+        """Set whenever the last of them is answered."""
         self._closed = False
         self._ill = False
         """Whether the writing connection could not be opened anew after a failed commit."""
@@ -210,12 +211,12 @@ class SqliteStore:
     async def _queued(self, job: Job) -> Any:
         if self._closed:
             raise StorageError("The store is closed", hint="Open it again.")
+        serving, loop = self._is_serving(), asyncio.get_running_loop()
         if len(self._queue) >= WRITE_QUEUE_MAX:
             raise StoreBusy(f"{WRITE_QUEUE_MAX} writes are waiting already")
         self._queue.append(job)
-        loop = asyncio.get_running_loop()
-        if self._settled.is_set():
-            self._settled.clear()
+        if not serving:
+            self._serving = loop
             loop.call_soon(self._hand_over)  # after whoever else has something to write in this turn of the loop
         overdue = loop.call_later(LOCK_WAIT_SECONDS_MAX, self._give_up, job)
         try:
@@ -235,6 +236,13 @@ class SqliteStore:
                 )
             )
 
+    def _is_serving(self) -> bool:
+        """Whether writes wait or are under way; those of an event loop that ended are gone with their callers."""
+        if self._serving is not None and self._serving.is_closed():
+            self._queue.clear()
+            self._serving, self._settled = None, asyncio.Event()
+        return self._serving is not None
+
     def _hand_over(self) -> None:
         """Hand the next batch of what waits to the writer's thread."""
         batch = [self._queue.popleft()]
@@ -253,6 +261,7 @@ class SqliteStore:
         if self._queue:
             self._hand_over()
         else:
+            self._serving = None
             self._settled.set()
         for tell in self._told:
             tell()
@@ -379,7 +388,9 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
-        await self._settled.wait()
+        while self._is_serving():
+            self._settled.clear()
+            await self._settled.wait()
         with self._readers_lock:
             readers, self._readers = self._readers, []
         for connection, _ in readers:

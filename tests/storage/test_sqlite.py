@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ from asg_mcp.storage.sqlite import SqliteStore, open_store
 from tests.repo.stores import ALICE, WHY, Made, made_store, operation
 
 Work = Callable[[Writer], Any]
+
+END_SECONDS_MAX = 30.0
+"""Bounds what would never end if the store were wrong."""
 
 
 @pytest.fixture
@@ -192,6 +196,33 @@ async def test_a_store_that_is_closed_while_writes_wait_writes_them_first(made: 
         assert document(reopened) == {"k0": 0, "k1": 1, "k2": 2}
     finally:
         await reopened.close()
+
+
+def test_an_event_loop_that_ends_with_a_write_under_way_leaves_a_store_that_serves_the_next_loop(
+    tmp_path: Path,
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Writer) -> None:
+        began.set()
+        assert go_on.wait(END_SECONDS_MAX)
+
+    async def first() -> SqliteStore:
+        store = await open_store(tmp_path / "state.db")
+        abandoned.append(asyncio.ensure_future(store.write(slow)))
+        assert await asyncio.to_thread(began.wait, END_SECONDS_MAX)
+        return store
+
+    async def second(store: SqliteStore) -> None:
+        async with asyncio.timeout(END_SECONDS_MAX):
+            assert await store.write(lambda writer: writer.last_seq()) == 0
+            await store.close()
+
+    abandoned: list[asyncio.Future[None]] = []
+    store = asyncio.run(first())
+    assert abandoned[0].cancelled()
+    go_on.set()
+    asyncio.run(second(store))
 
 
 async def test_a_ref_that_is_not_as_it_was_read_is_not_moved(made: Made) -> None:
