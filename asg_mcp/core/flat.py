@@ -30,12 +30,14 @@ class Held(ValueId):
     """
 
     row: int
+    erased_after: int | None
+    """See `Blob`."""
 
     @classmethod
     def of_blob(cls, blob: Blob) -> Held:
         """What stands for a blob."""
         held = cls(blob.id)
-        held.row = blob.row
+        held.row, held.erased_after = blob.row, blob.erased_after
         return held
 
 
@@ -95,7 +97,7 @@ def _flatten(value: JsonValue, key: str, origin: int, hasher: Hasher, out: list[
         for item in value:
             _flatten(item, key + ELEMENT, origin, hasher, out)
     elif kind is Held:
-        out.append(Entry(key, SCALAR, Blob(ValueId(value), value.row), origin))
+        out.append(Entry(key, SCALAR, Blob(ValueId(value), value.row, erased_after=value.erased_after), origin))
     elif kind is str and len(value) * 4 > VALUE_INLINE_BYTES_MAX and len(value.encode()) > VALUE_INLINE_BYTES_MAX:
         out.append(Entry(key, SCALAR, Blob(hasher.value_ids.of(value), 0, value), origin))
     else:

@@ -15,9 +15,10 @@ next one without repeating the keys.
 An entry takes five items (shared, suffix, kind, value, origin) and a link six
 (row, shared, suffix, count, elements, level·newest): `shared` characters of the
 key before it, then `suffix`; the key before the first of a leaf's splice is that
-which stands at its start in the base. Ids of values are not stored: they are made from
-the value when a hash is needed. None of this is hashed, so it may change with
-the database's layout.
+which stands at its start in the base. The value of a blob is [row, id], and
+[0, id, erased after] where it was erased and tells since when. Ids of other
+values are not stored: they are made from the value when a hash is needed. None
+of this is hashed, so it may change with the database's layout.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def pack_entries(entries: Sequence[Entry], before: str = "") -> Rows:
     for entry in entries:
         key, kind, value = entry.key, entry.kind, entry.value
         if type(value) is Blob:
-            kind, value = _BLOB, [value.row, value.id]
+            kind, value = _BLOB, _pack_blob(value)
         shared = _shared(before, key)
         out += (shared, key[shared:], kind, value, entry.origin)
         before = key
@@ -155,7 +156,7 @@ def unpack_entries(parts: Rows, key: str = "") -> list[Entry]:
         shared, suffix, kind, value, origin = parts[at : at + 5]
         key = key[:shared] + suffix
         if kind == _BLOB:
-            kind, value = SCALAR, Blob(ValueId(value[1]), value[0])
+            kind, value = SCALAR, _unpack_blob(value)
         out.append(Entry(key, kind, value, origin))
     return out
 
@@ -168,12 +169,20 @@ def packed_entries(parts: Rows, start: int = 0, key: str = "") -> Iterator[tuple
     for at in range(start, len(parts), 5):
         shared, suffix, kind, value = parts[at : at + 4]
         key = key[:shared] + suffix
-        yield (at, key, SCALAR, Blob(ValueId(value[1]), value[0])) if kind == _BLOB else (at, key, kind, value)
+        yield (at, key, SCALAR, _unpack_blob(value)) if kind == _BLOB else (at, key, kind, value)
 
 
-def erase_packed(parts: Rows, at: int, value_id: ValueId) -> None:
-    """Leave only the id of the value of the scalar entry that begins at a position."""
-    parts[at + 2], parts[at + 3] = _BLOB, [0, value_id]
+def _pack_blob(blob: Blob) -> Rows:
+    return [blob.row, blob.id] if blob.erased_after is None else [blob.row, blob.id, blob.erased_after]
+
+
+def _unpack_blob(parts: Rows) -> Blob:
+    return Blob(ValueId(parts[1]), parts[0], erased_after=parts[2] if len(parts) > 2 else None)
+
+
+def erase_packed(parts: Rows, at: int, value_id: ValueId, after: int | None = None) -> None:
+    """Leave only the id of the value of the scalar entry that begins at a position; `after` is as `Blob` has it."""
+    parts[at + 2], parts[at + 3] = _BLOB, _pack_blob(Blob(value_id, 0, erased_after=after))
 
 
 def leaf_entries(parts: Rows) -> tuple[int, int, int]:

@@ -38,15 +38,23 @@ class Blob:
     `row` is 0 until it is stored; `value` is there only before that. An erased
     value has neither: its id is all that is left. `group` is the name of the class
     that it will be sealed in, "" for none; see `core.classes`.
+
+    `erased_after` tells of an erased value since when it is one, for replaying what
+    was done before: the seq of the last commit that found it whole in its entry; 0 for
+    one that was kept in a row, which compares by its id, erased or not; None where
+    nothing tells, as an earlier program erased it.
     """
 
-    __slots__ = ("group", "id", "row", "value")
+    __slots__ = ("erased_after", "group", "id", "row", "value")
 
-    def __init__(self, value_id: ValueId, row: int, value: Any = NOTHING, group: str = "") -> None:
+    def __init__(
+        self, value_id: ValueId, row: int, value: Any = NOTHING, group: str = "", erased_after: int | None = None
+    ) -> None:
         self.id = value_id
         self.row = row
         self.value = value
         self.group = group
+        self.erased_after = erased_after
 
     @property
     def erased(self) -> bool:

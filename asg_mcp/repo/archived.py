@@ -75,9 +75,12 @@ class ArchivedCommit:
     fresh: list[tuple[Blob, Any]] = field(default_factory=list)
     """The values apart that it is the first to have; NOTHING for one of a class whose key was destroyed."""
     standing: list[tuple[int, Entry]] = field(default_factory=list)
-    """What stands now in the leaves that it made, by place, where values were erased later."""
+    """What stands now in the leaves that it made, by rank or place, where values were erased later."""
     salts: list[tuple[bytes, str | None]] = field(default_factory=list)
     """Canonical bytes of values under the store's own key, with the salts that are told of them."""
+
+    dated: bool = False
+    """Whether an erased value tells since when it is one, as in version 2."""
 
     @property
     def where(self) -> str:
@@ -171,7 +174,13 @@ class Commits:
             if value is not None or more:
                 raise Malformed("has a marker with a value")
             return Entry(key, kind, None, commit.number)
-        if type(value) in (bytes, list):
+        if type(value) is bytes:
+            blob = Blob(ValueId(link(value)), 0, erased_after=more[0] if more else None)
+            if more and (type(more[0]) is not int or more[0] < 0):
+                raise Malformed("was erased after what is no commit")
+            commit.dated = commit.dated or bool(more)
+            return Entry(key, SCALAR, blob, commit.number)
+        if type(value) is list:
             if more:
                 raise Malformed("has an id with a salt")
             return Entry(key, SCALAR, self._blob(value, commit), commit.number)
@@ -187,9 +196,7 @@ class Commits:
             raise Malformed("has a value in no place")
         return at, self._entry(["", SCALAR, *value], commit)
 
-    def _blob(self, told: Any, commit: ArchivedCommit) -> Blob:
-        if type(told) is bytes:
-            return Blob(ValueId(link(told)), 0)
+    def _blob(self, told: list[Any], commit: ArchivedCommit) -> Blob:
         value_id, group = ValueId(link(told[0])), ""
         if len(told) > 1:
             _, group = _items(told, 2)

@@ -4,8 +4,9 @@
               pruned, or texts erased, whose ids the header has. Behind each the values [salt, value] that are kept
               apart and that it is the first to have, in the order of its operations.
               A fourth item is there where values were erased later: for each entry of the leaves that the commit made
-              whose value was erased somewhere, [its place among their entries, what stands there now]. Replaying does
-              not tell that: a value may be erased at one path, and stay at another that it was moved to.
+              whose value was erased somewhere, [its rank in the state, what stands there now]. Replaying does not tell
+              that: a value may be erased at one path, and stay at another that it was moved to. (In version 1: its
+              place among the entries of these leaves, and `erased after` is not told.)
     events    [header, salt | null, body | null] of every event: without a salt, what is kept of an erased body
     refs      [name, kind, commit] by name
 
@@ -14,7 +15,9 @@ An operation is [op, path, source | null, entries | null], an entry one of
     [key, kind, null]              the marker of a map or a list
     [key, 0, value]                a scalar
     [key, 0, value, salt]          one whose salt does not come from the class key
-    [key, 0, id]                   one that was erased
+    [key, 0, id, erased after]     one that was erased, and since when: the last commit that found it whole, by its
+                                   place in the archive, or 0; see `Blob`
+    [key, 0, id]                   one that an earlier program erased, so that nothing tells
     [key, 0, [id]]                 one that is kept apart, as large ones are
     [key, 0, [id, class]]          one below a sensitive prefix; of a class whose key was destroyed it never follows
 
@@ -45,6 +48,8 @@ from asg_mcp.repo.receipts import Receipts
 from asg_mcp.repo.records import header_of, operations_of
 from asg_mcp.storage.base import CommitRow, EventRow, Reader, Record
 
+VERSIONS = (1, 2)
+"""Of the form of the commits: where no value was erased they are the same in both, and it is the first."""
 _PAGE = 500
 Progress = Callable[[str, int, int], None]
 
@@ -80,6 +85,11 @@ class Exporting:
         """The highest row of a node of the commits before."""
         self.counts = {"commits": reader.last_seq(), "events": reader.events_count(), "refs": 0, "salts": 0}
         """`salts` are those that do not come from the class key."""
+
+    @property
+    def version(self) -> int:
+        """That of the form of the commits."""
+        return VERSIONS[bool(self._receipts.values)]
 
     def checkpoint(self) -> Checkpoint:
         """How far the log has come."""
@@ -131,18 +141,19 @@ class Exporting:
         if row.seq > self._receipts.newest or row.root_row <= before:
             return []
         found: list[list[Any]] = []
-        place, todo = 0, [row.root_row]
+        todo = [(row.root_row, 0)]
         while todo:
-            node = self._reader.load(todo.pop())
+            number, rank = todo.pop()
+            node = self._reader.load(number)
             if type(node) is Branch:  # rows are numbered in the order of commits, so what is new has higher numbers
-                todo += [link.row for link in reversed(node.items) if link.row > before]
+                children = zip(node.items, node.starts, strict=False)
+                todo += [(link.row, rank + start) for link, start in children if link.row > before][::-1]
                 continue
             assert type(node) is Leaf, "BUG: a node is a leaf or a branch"
-            for at, entry in enumerate(node.items, place):
+            for at, entry in enumerate(node.items, rank):
                 value_id = self._hasher.value_id(entry)
                 if value_id is not None and value_id.digest in self._receipts.values:
                     found.append([at, *self._entry(entry, apart)[2:]])
-            place += len(node.items)
         return found
 
     def _entries(self, entries: Iterable[Entry], apart: list[tuple[Blob, str]]) -> list[list[Any]]:
@@ -156,7 +167,7 @@ class Exporting:
                 told.append(salt)
             return told
         if value.erased:
-            return [entry.key, SCALAR, value.id]
+            return [entry.key, SCALAR, value.id, *([] if value.erased_after is None else [value.erased_after])]
         group = self._reader.blob_group(value.row)
         if value.id.digest not in self._shown:
             self._shown.add(value.id.digest)

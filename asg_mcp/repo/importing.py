@@ -34,7 +34,7 @@ from asg_mcp.repo.archived import (
     ref_from,
 )
 from asg_mcp.repo.archivedrecords import look_at
-from asg_mcp.repo.archiving import Progress
+from asg_mcp.repo.archiving import VERSIONS, Progress
 from asg_mcp.repo.branches import DEFAULT_BRANCH
 from asg_mcp.repo.inherited import EARLIER, LINEAGES, inherited, lineage_told
 from asg_mcp.repo.ledger import EVENT_KINDS, RECORDED_IN, log_event, projected
@@ -69,6 +69,8 @@ class ArchiveHead:
     """The sealed epochs: how long the log was with the seal, and its root then."""
     classes: Mapping[str, tuple[str, bool]]
     """The sensitive prefixes: their paths, and whether their keys were destroyed."""
+    version: int
+    """Of the form of its commits; see `archiving`."""
 
 
 class Archive(Protocol):
@@ -202,6 +204,8 @@ class Importing:
         destroyed = {name for name, (_, gone) in archive.head.classes.items() if gone}
         if destroyed != self._receipts.classes:
             raise damaged("The keys", "the classes that were destroyed are not those of the log")
+        if archive.head.version != VERSIONS[0] and not self._receipts.values:
+            raise damaged("The manifest", "its version is that of an archive from which values were erased")
         self._indexes = array("q")
         """Where each event of the archive is in the new log; -1 for one that stays in the archive."""
         self._next = 1
@@ -276,7 +280,7 @@ class Importing:
             raise Malformed(f"is not the one that {one.where} brought")
         if event.body is not None or event.subject or event.old != (header.parents[0] if header.parents else None):
             raise Malformed(f"was brought by {one.where}, which says something else of it")
-        return put_commit(writer, self._store.hasher, commit, self._receipts)
+        return put_commit(writer, self._store.hasher, commit, self._receipts, self._archive.head.version)
 
     def _put_event(self, writer: Writer, one: ArchivedEvent, index: int, commit: CommitRow | None) -> None:
         event = one.event

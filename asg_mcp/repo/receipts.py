@@ -85,13 +85,29 @@ class Receipts:
         named = (frozenset(texts), frozenset(pruned), frozenset(events), frozenset(classes))
         return cls(len(found), values, *named, newest, {digest: tuple(told) for digest, told in scopes.items()})
 
-    def covers(self, digest: bytes, key: str, seq: int) -> bool:
-        """Whether one of the receipts of a value tells of it at a flat key, in what commit `seq` stored.
+    def covers(self, erased: Blob, key: str, seq: int) -> bool:
+        """Whether one of the receipts of an erased value tells of it at a flat key, in what commit `seq` stored.
 
-        A commit that was made after the value had gone may have it from elsewhere, by a move, a merge or a revert; that
-        is not followed. What was stored before every receipt of the value went where one of them says.
+        Where the value says since when it is erased, it is the receipt of then. A commit that was made after the value
+        had gone may have it from elsewhere, by a move, a merge or a revert; that is not followed. What was stored
+        before went where the receipt says.
         """
-        return any(key.startswith(where) or last < seq for last, where in self.scopes.get(digest, ()))
+        return any(key.startswith(where) or last < seq for last, where in self._of(erased))
+
+    def _of(self, erased: Blob) -> Sequence[tuple[int, str]]:
+        """The receipts by which a value can have gone, as `scopes` has them."""
+        scopes, after = self.scopes.get(erased.id.digest, ()), erased.erased_after
+        return [told for told in scopes if told[0] == after] if after else scopes
+
+    def supposed(self, entry: Entry, at: str) -> int | None:
+        """What to take for the `erased_after` of an entry below a key where nothing tells; None where nothing fits.
+
+        What one of its receipts covers that came later than the entry went by the first of them. Where there is none,
+        it was erased already when it came.
+        """
+        told = self.scopes.get(entry.value.id.digest, ())
+        since = [last for last, where in told if last >= entry.origin and (at + entry.key).startswith(where)]
+        return min(since) if since else max((last for last, _ in told if last < entry.origin), default=None)
 
 
 NO_RECEIPTS = Receipts()
@@ -158,11 +174,11 @@ class Before:
     A value may be erased at one path and kept at another. When the commit was made the two were equal, and how list
     elements were matched, and what was found unchanged, went by that. So each that has the id of a value which was
     erased later stands as that id here, and two of them are equal again. What was erased before the commit was no
-    longer equal to anything that was not, and is unequal to it here.
+    longer equal to anything that was not, and is unequal to it here. An erased value says since when it is one.
 
-    One thing is not known: what came to its place after a receipt, and is erased by a later one, may have been whole
-    in between, or have come erased by a move, a merge or a revert. `came_erased` and `given_erased` say what to take
-    it for: entries of states, and those of the commit's operations.
+    Only where an earlier program erased it nothing tells: what came to its place after a receipt, and is erased by a
+    later one, may have been whole in between, or have come erased by a move, a merge or a revert. `came_erased` and
+    `given_erased` say what to take it for: entries of states, and those of the commit's operations.
     """
 
     def __init__(
@@ -179,6 +195,8 @@ class Before:
         self._came_erased, self._given_erased = came_erased, given_erased
         self._values, self._scopes = receipts.values, receipts.scopes
         self._leaves: dict[int, Leaf] = {}
+        self.guessed = False
+        """Whether there was something of which nothing tells."""
 
     def load(self, row: int) -> Node:
         """See NodeSource."""
@@ -211,16 +229,22 @@ class Before:
         return twin
 
     def _was_gone(self, value_id: ValueId, entry: Entry, at: str) -> bool:
-        """Whether a value was erased before the commit: by a receipt that came after the entry, and covers it.
+        """Whether a value compared as an erased one before the commit.
 
-        Where no receipt that came after the entry covers it, it was erased already when it came, by a move for one.
+        Where nothing tells: by a receipt that came after the entry, and covers it. Where no receipt that came after
+        the entry covers it, it was erased already when it came, by a move for one.
         """
+        after = entry.value.erased_after
+        if after is not None:
+            return bool(0 < after < self._seq)
         key, origin = at + entry.key, entry.origin
         since = [last for last, where in self._scopes[value_id.digest] if last >= origin and key.startswith(where)]
         if not since or min(since) < self._seq:
             return True
-        guess = self._given_erased if origin >= self._seq else self._came_erased
-        return guess and any(last < origin for last, _ in self._scopes[value_id.digest])
+        if all(last >= origin for last, _ in self._scopes[value_id.digest]):
+            return False
+        self.guessed = True
+        return self._given_erased if origin >= self._seq else self._came_erased
 
 
 def _other(value_id: ValueId) -> ValueId:

@@ -230,7 +230,7 @@ class Survey:
         return key_before(node, splice)
 
     def erase_in(self, reader: Reader, parts: list[Any]) -> bool:
-        """Leave only the ids of the values that go in the row of a leaf; whether there were any."""
+        """Leave only the ids of the values that go, and since when, in the row of a leaf; whether there were any."""
         start, base, splice = leaf_entries(parts)
         return bool(start) and self._erase(reader, parts, start, self._before(reader, base, splice), [""])
 
@@ -246,16 +246,18 @@ class Survey:
         return out
 
     def _erase(self, reader: Reader, parts: list[Any], start: int, before: str, below: Sequence[str]) -> bool:
-        erased = []
+        erased, last = [], reader.last_seq()
         for at, key, kind, value in packed_entries(parts, start, before):
             blob = value if type(value) is Blob else None
             if kind != SCALAR or (blob is not None and blob.erased):
                 continue
             value = value if blob is None else _opened(reader, blob.row)
             if self.hits([base + key for base in below], value, blob):
-                erased.append((at, blob.id if blob is not None else self._hasher.value_ids.of(value)))
-        for at, value_id in erased:
-            erase_packed(parts, at, value_id)
+                # What is in a row of its own compares by its id, so for replaying it never changed.
+                found = (blob.id, 0) if blob is not None else (self._hasher.value_ids.of(value), last)
+                erased.append((at, *found))
+        for at, value_id, after in erased:
+            erase_packed(parts, at, value_id, after)
         return bool(erased)
 
     def _entry(self, reader: Reader, keys: Sequence[str], value: Any, *, count: bool = False) -> bool:

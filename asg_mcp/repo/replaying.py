@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from asg_mcp.core.adopt import adopt
+from asg_mcp.core.classes import flat_key
 from asg_mcp.core.commitments import pins_of
 from asg_mcp.core.commits import operations_id
 from asg_mcp.core.edits import apply_entries
@@ -15,7 +17,7 @@ from asg_mcp.core.state import State
 from asg_mcp.core.tree import Tree
 from asg_mcp.core.values import encode
 from asg_mcp.repo.archived import ArchivedCommit, Commits, Malformed, damaged
-from asg_mcp.repo.archiving import derived_salt
+from asg_mcp.repo.archiving import VERSIONS, derived_salt
 from asg_mcp.repo.receipts import Before, Receipts
 from asg_mcp.repo.records import info_of, is_pruned, pack_commit, staying_terms, terms_for
 from asg_mcp.repo.transaction import store_tree
@@ -26,8 +28,8 @@ PIN_NAME_BYTES = 16
 """Of a pin: what says whose it is."""
 
 
-def put_commit(writer: Writer, hasher: Hasher, commit: ArchivedCommit, receipts: Receipts) -> CommitRow:
-    """Store a commit of an archive, its tree and its index rows, with all that its id covers made again.
+def put_commit(writer: Writer, hasher: Hasher, commit: ArchivedCommit, receipts: Receipts, version: int) -> CommitRow:
+    """Store a commit of an archive of a version, its tree and its index rows, with all that its id covers made again.
 
     Raises Malformed where something is not as it says, and what operations raise.
     """
@@ -36,6 +38,8 @@ def put_commit(writer: Writer, hasher: Hasher, commit: ArchivedCommit, receipts:
         raise Malformed("is not the next one")
     if writer.commit_seqs(header.id.hex(), 1):
         raise Malformed("is there twice")
+    if commit.dated and version == VERSIONS[0]:
+        raise Malformed("tells since when a value is erased, which its version does not")
     parents = [_parent(writer, parent.hex()) for parent in header.parents]
     if bool(parents) is (commit.number == 1):
         raise Malformed("is the first and has a parent, or is not and has none")
@@ -45,7 +49,7 @@ def put_commit(writer: Writer, hasher: Hasher, commit: ArchivedCommit, receipts:
         if header.id.digest not in receipts.pruned:
             raise Malformed("has no operations, and no receipt says that it was collected")
     else:
-        root_row = _put_tree(writer, hasher.for_replay(), commit, parents, receipts)
+        root_row = _put_tree(writer, hasher.for_replay(), commit, parents, receipts, version)
     if commit.body is None and commit.operations is not None and header.id.digest not in receipts.texts:
         raise Malformed("has no texts, and no receipt says that they were erased")
     parts = pack_commit(
@@ -85,7 +89,12 @@ def _check_salts(hasher: Hasher, commit: ArchivedCommit) -> None:
 
 
 def _put_tree(
-    writer: Writer, hasher: Hasher, commit: ArchivedCommit, parents: Sequence[CommitRow], receipts: Receipts
+    writer: Writer,
+    hasher: Hasher,
+    commit: ArchivedCommit,
+    parents: Sequence[CommitRow],
+    receipts: Receipts,
+    version: int,
 ) -> int:
     """Store the tree that a commit makes of its parents', and its large values; returns the row of the tree's root."""
     operations = commit.operations
@@ -95,10 +104,14 @@ def _put_tree(
     if any(is_pruned(parent) for parent in parents):
         raise Malformed("was not collected, and its parent was")
     for blob, value in commit.fresh:
-        blob.row, blob.value = 0, value  # when a batch of transactions failed, this is done again
+        blob.row = writer.next_row()  # before replaying: what has no row is taken for erased
+        _put_blob(writer, blob, value)
+    for operation in operations:
+        _suppose(operation.entries or (), flat_key(parse_path(operation.path)), receipts)
     before = Before(writer, hasher, receipts, commit.number) if receipts.newest >= commit.number else None
     source: NodeSource = before or writer
-    states = [State(Tree(source, hasher, _root(writer, hasher, parent))) for parent in parents]
+    roots = [_root(writer, hasher, parent) for parent in parents]
+    states = [State(Tree(source, hasher, root)) for root in roots]
     state = states[0] if states else State.empty(source, hasher, commit.number)
     for operation in operations:
         path, moved = parse_path(operation.path), None if operation.source is None else parse_path(operation.source)
@@ -110,15 +123,13 @@ def _put_tree(
         state = adopt(states[0], states[1], state, commit.number)
     if state.tree.id != commit.header.root:
         raise Malformed("has another root than its operations give")
+    root = state.tree.root
     if before is not None:
-        _put_standing(hasher, state.tree.root, commit, receipts)
+        standing = _Standing(writer, hasher, commit, receipts, roots[0] if roots else None)
+        root = standing.put(root, ranked=version > VERSIONS[0])
     elif commit.standing:
         raise Malformed("tells what stands where no value was erased later")
-    for blob, value in commit.fresh:
-        blob.row = writer.next_row()
-        _put_blob(writer, blob, value)
-        blob.value = NOTHING
-    return store_tree(writer, state.tree.root)
+    return store_tree(writer, root)
 
 
 def _put_blob(writer: Writer, blob: Blob, value: Any) -> None:
@@ -129,41 +140,79 @@ def _put_blob(writer: Writer, blob: Blob, value: Any) -> None:
         writer.put_blob(blob.row, encode([value]), blob.group)
 
 
+def _suppose(entries: Iterable[Entry], at: str, receipts: Receipts) -> None:
+    """Where nothing tells since when a value is erased, decide it here, once and for all that is replayed later."""
+    for entry in entries:
+        blob = entry.value
+        if type(blob) is Blob and blob.erased and blob.erased_after is None:
+            blob.erased_after = receipts.supposed(entry, at)
+
+
 def _root(reader: Reader, hasher: Hasher, row: CommitRow) -> Link:
     node = reader.load(row.root_row)
     return hasher.link_to(node, hasher.node_id(node), row.root_row)
 
 
-def _put_standing(hasher: Hasher, root: Link, commit: ArchivedCommit, receipts: Receipts) -> None:
-    """Put into the new leaves what stands there now of the values that were erased later, at this path or at another.
+class _Standing:
+    """Puts into the new leaves of a commit what stands there now of the values that were erased later, somewhere."""
 
-    Raises Malformed unless it is told of each of them, and of nothing else.
-    """
-    told, place = iter(commit.standing), 0
-    for leaf in _new_leaves(root):
-        for at, entry in enumerate(leaf.items):
-            value_id = hasher.value_id(entry)
-            if value_id is None or value_id.digest not in receipts.values:
-                continue
-            number, standing = next(told, (-1, entry))
-            if number != place + at or hasher.value_id(standing) != value_id:
+    def __init__(
+        self, writer: Writer, hasher: Hasher, commit: ArchivedCommit, receipts: Receipts, ours: Link | None
+    ) -> None:
+        self._writer, self._hasher, self._receipts, self._ours = writer, hasher, receipts, ours
+        self._told = deque(commit.standing)
+        self._place = 0
+        """How many entries the new leaves had so far."""
+
+    def put(self, root: Link, *, ranked: bool) -> Link:
+        """The link to the tree with it. `ranked` says that it is told by rank, and not by place among the new leaves.
+
+        Raises Malformed unless it is told of each of them, and of nothing else.
+        """
+        root = self._below(root, 0 if ranked else None)
+        if self._told:
+            raise Malformed("tells what stands where no value was erased")
+        return root
+
+    def _below(self, link: Link, rank: int | None) -> Link:
+        node = link.node
+        if type(node) is Leaf:
+            return self._leaf(link, node, self._place if rank is None else rank)
+        if type(node) is Branch:
+            for at, child in enumerate(node.items):
+                node.items[at] = self._below(child, None if rank is None else rank + node.starts[at])
+        return link
+
+    def _leaf(self, link: Link, leaf: Leaf, start: int) -> Link:
+        found = [(at, self._hasher.value_id(entry)) for at, entry in enumerate(leaf.items)]
+        named = [(at, value) for at, value in found if value is not None and value.digest in self._receipts.values]
+        if named and (not self._told or self._told[0][0] != start + named[0][0]):
+            # Replaying does one operation after the other, and may make a leaf again that was taken as it was when
+            # the commit was made, which does them at once.
+            return self._taken(link, leaf)
+        self._place += len(leaf.items)
+        for at, value_id in named:
+            number, standing = self._told.popleft() if self._told else (-1, leaf.items[at])
+            if number != start + at or self._hasher.value_id(standing) != value_id:
                 raise Malformed("does not tell what stands where a value was erased later")
+            entry = leaf.items[at]
             twin = Entry(entry.key, entry.kind, standing.value, entry.origin)
             twin.value_id, twin.level = value_id, entry.level
+            _suppose([twin], "", self._receipts)
             leaf.items[at] = twin
-        place += len(leaf.items)
-    if next(told, None) is not None:
-        raise Malformed("tells what stands where no value was erased")
+        return link
 
-
-def _new_leaves(link: Link) -> Iterator[Leaf]:
-    """The leaves that are not stored yet, in order."""
-    node = link.node
-    if type(node) is Leaf:
-        yield node
-    elif type(node) is Branch:
-        for child in node.items:
-            yield from _new_leaves(child)
+    def _taken(self, link: Link, leaf: Leaf) -> Link:
+        """The link to the same leaf in the state before. Raises Malformed where there is none."""
+        todo, origins = [self._ours] if self._ours is not None else [], [entry.origin for entry in leaf.items]
+        while todo:
+            other = todo.pop()
+            node = self._writer.load(other.row)
+            if type(node) is Branch:
+                todo += [child for child in node.items if node.height > 1 or child.id == link.id]
+            elif other.id == link.id and [entry.origin for entry in node.items] == origins:
+                return other
+        raise Malformed("does not tell what stands where a value was erased later")
 
 
 def pins_in(records: Iterable[Any], hasher: Hasher, count: int) -> bytes:

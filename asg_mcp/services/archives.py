@@ -33,7 +33,7 @@ from asg_mcp.errors import AsgError, Conflict, InvalidArgument, LimitExceeded, P
 from asg_mcp.evidence.verify import Unreadable, opened_archive
 from asg_mcp.evidence.verify import verify as verify_bundle
 from asg_mcp.repo.archived import Malformed, damaged, place
-from asg_mcp.repo.archiving import Exporting, Progress
+from asg_mcp.repo.archiving import VERSIONS, Exporting, Progress
 from asg_mcp.repo.classing import NAME_CHARS, NAME_CHARS_MAX
 from asg_mcp.repo.importing import ArchiveHead, SourceLog
 from asg_mcp.repo.repository import Repository
@@ -43,7 +43,7 @@ from asg_mcp.services.bundles import bundle_in, verifier_source
 from asg_mcp.services.files import make_folder, remove, write_whole
 from asg_mcp.services.signing import is_signed
 
-FORMAT, VERSION = "asg-mcp repository", 1
+FORMAT = "asg-mcp repository"
 KEYS, COMMITS, EVENTS, REFS = "keys.cbor", "commits.cborseq", "events.cborseq", "refs.cborseq"
 MANIFEST = "manifest.json"
 _BUNDLE_BYTES_MORE = 1_000_000
@@ -83,7 +83,7 @@ async def write_archive(
     told, classes = await repo.read(lambda view: _write_files(view, archive, class_key, progress))
     checkpoint = told.pop("log")
     told["checkpoint"] = {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()}
-    told |= {"format": FORMAT, "version": VERSION}
+    told["format"] = FORMAT
     told["files"] = {part.name: {"bytes": part.size, "sha256": part.sha256} for part in archive.parts}
     note = key = ""
     if signer is not None:
@@ -123,7 +123,8 @@ def _write_files(
             archive.add(name, [data])
         size = int(record.data["size"])
         epochs.append({"epoch": record.key, "size": size, "root": exporting.root_at(size).hex(), "file": name})
-    return {"log": exporting.checkpoint(), "counts": exporting.counts, "epochs": epochs}, live
+    told = {"counts": exporting.counts, "version": exporting.version}
+    return {"log": exporting.checkpoint(), "epochs": epochs, **told}, live
 
 
 def _bundle(view: View, epoch: str) -> bytes | None:
@@ -192,6 +193,7 @@ class ArchiveFile:
                 told["counts"],
                 {epoch: (size, root) for epoch, size, root, _ in epochs},
                 {},
+                told["version"],
             )
             self.bundles = {epoch: str(name) for epoch, _, _, name in epochs if name is not None}
             """The files of the bundles, by epoch."""
@@ -210,14 +212,14 @@ class ArchiveFile:
         told: dict[str, Any] = json.loads(raw)
         if told["format"] != FORMAT:
             raise Malformed("is that of something else")
-        if type(told["version"]) is int and told["version"] > VERSION:
+        if type(told["version"]) is int and told["version"] > VERSIONS[-1]:
             raise StoreIncompatible(
-                f"The archive has version {told['version']}, and this program reads {VERSION}",
+                f"The archive has version {told['version']}, and this program reads {VERSIONS[-1]}",
                 hint="Import it with the newer program that it was made with.",
             )
         digest = sha256(raw).hexdigest()
         list(content_of(self._file, replace(part, sha256=digest)))  # for its CRC
-        if told["version"] != VERSION or _json(told) != raw:
+        if type(told["version"]) is not int or told["version"] not in VERSIONS or _json(told) != raw:
             raise Malformed("has another form than export-repo writes")
         return told
 

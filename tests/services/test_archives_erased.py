@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from threading import Thread
@@ -17,15 +19,22 @@ from asg_mcp.app import destroy_class, export_repository, make_class, open_repos
 from asg_mcp.core.events import event_body_id
 from asg_mcp.core.ids import CommitId
 from asg_mcp.core.intents import Author
+from asg_mcp.core.limits import LEAF_ENTRIES_MIN
 from asg_mcp.core.merkle import leaf_hash
+from asg_mcp.core.noderows import erase_packed
+from asg_mcp.core.nodes import Branch
 from asg_mcp.core.paths import parse_path
 from asg_mcp.core.values import encode
 from asg_mcp.errors import ArchiveDamaged, Pruned, StoreBusy
+from asg_mcp.repo import redactsurvey
+from asg_mcp.repo.archiving import VERSIONS
 from asg_mcp.repo.collectingresults import CollectRequest
 from asg_mcp.repo.logtree import ORIGIN, ORIGIN_DIGITS
 from asg_mcp.repo.redactplan import Target
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.requests import EpochRequest, SessionRequest
+from asg_mcp.repo.resolve import state_at
+from asg_mcp.repo.view import View
 from asg_mcp.services.archives import COMMITS, EVENTS, MANIFEST
 from asg_mcp.services.epochs import create_epoch, seal_epoch
 from asg_mcp.services.places import place_file
@@ -127,6 +136,102 @@ async def refusal(data: bytes, folder: Path) -> str:
     with pytest.raises(ArchiveDamaged) as told:
         await imported(data, folder / "there" / "new.db")
     return told.value.message
+
+
+async def test_a_leaf_that_only_replay_makes_again_is_the_one_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secrets.token_bytes", Random(1).randbytes)  # by which leaves begin and end where they do
+    store, to = tmp_path / "state.db", tmp_path / "new" / "new.db"
+    async with open_repository(store, secrets="/=allow") as repo:
+        desk = Desk(repo)
+        await desk.set("/m", {f"key-{number:04}": number for number in range(1_000)})
+        leaves = await repo.read(lambda view: [[*found] for found in leaves_of(view)])
+        pairs = [(one, other) for one, other in pairwise(leaves[1:]) if len(one) == LEAF_ENTRIES_MIN]
+        here, there = pairs[0]
+        # Without the first entry that leaf ends later, and with another in its place it ends as before.
+        await desk.apply(("delete", here[0]), ("set", f"{here[0]}x", 1))
+        assert there in await repo.read(lambda view: [[*found] for found in leaves_of(view)])
+        await erase(repo, Target("path", path=parse_path(there[3])))
+    data = await archive_of(store)
+    await imported(data, to)
+    assert await all_of(to) == await all_of(store)
+    assert files_of(await archive_of(to))[COMMITS] == files_of(data)[COMMITS]
+
+
+def leaves_of(view: View) -> Iterator[list[str]]:
+    """The paths in each leaf of main, none of which has a list."""
+    state = state_at(view.reader, view.hasher, view.reader.commit(view.reader.last_seq()))
+    todo = [state.tree.root]
+    while todo:
+        node = state.tree.open(todo.pop())
+        if isinstance(node, Branch):
+            todo += reversed(node.items)
+        else:
+            yield ["/" + key.rstrip("\x00").replace("\x00", "/") for key in node.keys]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_archive_of_an_earlier_build_that_tells_not_since_when_is_decided_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    store, to = tmp_path / "state.db", tmp_path / "new" / "new.db"
+    monkeypatch.setattr(redactsurvey, "erase_packed", lambda parts, at, value_id, _: erase_packed(parts, at, value_id))
+    async with open_repository(store, secrets="/=allow") as repo:
+        desk = Desk(repo)
+        await desk.set("/keep", SECRET)
+        await desk.apply(("set", "/l", [SECRET]), ("set", "/a", SECRET))
+        await erase(repo, Target("path", path=("l",)))
+        await desk.set("/l", [1])
+        await desk.revert(path="/l", source="main~1")
+        await desk.set("/l", [1, SECRET])
+        await erase(repo, Target("path", path=("a",)))
+        await desk.set("/l", [SECRET, 1])
+    monkeypatch.undo()
+    files = files_of(await archive_of(store))
+    manifest = json.loads(files[MANIFEST])
+    # Its states have one leaf each, so places and ranks are the same there.
+    data = archive_from({**files, MANIFEST: manifest_bytes({**manifest, "version": version})})
+    await imported(data, to)
+    assert await all_of(to) == await all_of(store)
+    told = files_of(await archive_of(to))
+    assert told[COMMITS] != files[COMMITS], "the decision is told"
+    async with open_repository(to, create=False, secrets="/=allow") as repo:
+        for path in (("l",), ("keep",)):
+            await erase(repo, Target("path", path=path))
+            assert (await repo.verify(silent)).problems == ()
+    again = tmp_path / "again" / "again.db"
+    await copied(to, again)
+    assert await all_of(again) == await all_of(to)
+
+
+async def test_an_archive_that_tells_since_when_is_of_the_second_version(tmp_path: Path) -> None:
+    store = tmp_path / "state.db"
+    async with open_repository(store, secrets="/=allow") as repo:
+        await Desk(repo).set("/a", SECRET)
+    before = json.loads(files_of(await archive_of(store))[MANIFEST])
+    async with open_repository(store, secrets="/=allow") as repo:
+        await erase(repo, Target("path", path=("a",)))
+    files = files_of(await archive_of(store))
+    manifest = json.loads(files[MANIFEST])
+    assert (before["version"], manifest["version"]) == VERSIONS
+    told = await refusal(archive_from({**files, MANIFEST: manifest_bytes({**manifest, "version": 1})}), tmp_path)
+    assert "tells since when a value is erased, which its version does not" in told
+
+
+@pytest.mark.parametrize("after", [-1, True, "2", None, 7])
+async def test_since_when_a_value_is_erased_is_what_a_receipt_tells(tmp_path: Path, after: Any) -> None:
+    store = tmp_path / "state.db"
+    async with open_repository(store, secrets="/=allow") as repo:
+        await Desk(repo).set("/a", SECRET)
+        await erase(repo, Target("path", path=("a",)))
+    files = files_of(await archive_of(store))
+    records = records_in(files[COMMITS])
+    [operation] = records[1][1]
+    [entry] = operation[3]
+    assert entry[3] == 2, "the number of the commit"
+    entry[3] = after
+    await refusal(archive_from({**files, COMMITS: records_from(records)}), tmp_path)
 
 
 async def test_collected_commits_are_stubs_on_the_other_side_too(tmp_path: Path) -> None:

@@ -175,7 +175,9 @@ def manifest_with(**more: Any) -> Edit:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (manifest_with(version=2), "has version 2, and this program reads 1"),
+        (manifest_with(version=3), "has version 3, and this program reads 2"),
+        (manifest_with(version=2), "its version is that of an archive from which values were erased"),
+        (manifest_with(version=True), "another form"),
         (manifest_with(version=0), "another form"),
         (manifest_with(format="a diary"), "that of something else"),
         (manifest_with(more=1), "has more, or less"),
