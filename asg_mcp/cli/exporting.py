@@ -95,4 +95,4 @@ def _tell(output: Output, made: Bundle, file: str) -> None:
         output.field("withheld", (f"{made.withheld} texts or values were erased; their ids and proofs stand", WARN))
     output.line(("Hand the key over by another way than the bundle. Whoever has both verifies it anywhere with", DIM))
     output.line((f"  python verify.py {file} --key '{made.key}'", DIM))
-    output.line(("where verify.py is asg_mcp/evidence/verify.py, Python alone; the bundle has a copy.", DIM))
+    output.line(("where verify.py is asg_mcp/evidence/verify.py, Python 3.10 or newer; the bundle has a copy.", DIM))

@@ -5,11 +5,13 @@
 It needs Python 3.10 or newer and nothing else: no network, no database, no package. Nothing in the bundle is run or
 believed. KEY is the public key of the log (a line NAME+ID+KEY, or a file with it) as you got it by another way than
 with the bundle; without it, whose signature it is cannot be proved. CHECKPOINT is a file with a signed checkpoint of
-the log that somebody kept: of one log, all must agree. Take this program, too, by another way than
-with the bundle: `asg-mcp` installs it, and a forged bundle may carry a forged one.
+the log that somebody kept: of one log, all must agree. One that the bundle has itself proves nothing by agreeing, nor
+does any without --key. Take this program, too, by another way than with the bundle: `asg-mcp` installs it, and a forged
+bundle may carry a forged one.
 
-Exit code: 0 nothing is violated (with --strict: and all is proved); 1 something is violated; 2 the command line was
-not understood; 3 the file is no bundle that this program reads; 4 --strict, and something is not proved.
+Exit code: 0 nothing is violated (with --strict: and all is proved); 1 something is violated, or the bundle is damaged;
+2 the command line was not understood, or Python is too old; 3 there is no such file, it cannot be read, or it is no
+bundle at all; 4 --strict, and something is not proved.
 
 What is in a bundle (a zip file, stored, in this order), and what is hashed, in short:
 
@@ -28,7 +30,7 @@ What is in a bundle (a zip file, stored, in this order), and what is hashed, in 
     objects.car           the tree nodes of the state of each member (CARv1)
     proofs.json           inclusion of each member's event, consistency of the two checkpoints      derived
     seal.tlog-proof       inclusion of the seal (C2SP tlog-proof)                                   derived
-    audit.jsonl           field names of draft-sharif-agent-audit-trail (a mapping, not conformance)   derived
+    audit.jsonl           a mapping to draft-sharif-agent-audit-trail-06, not conformance   derived
     verify.py             this program
 
     id (of a value, node, commit, body) = CIDv1 (dag-cbor, blake3) of canonical DAG-CBOR
@@ -38,30 +40,36 @@ What is in a bundle (a zip file, stored, in this order), and what is hashed, in 
 What is derived is made again here from what is proved, and must be equal byte for byte.
 """
 
-from __future__ import annotations
+import sys
+
+if sys.hexversion < 0x030A0000:  # an older Python can read all of this file, and run it no further than here
+    sys.stderr.write(f"verify.py needs Python 3.10 or newer, and this is Python {sys.version.split()[0]}.\n")
+    sys.exit(2)
 
 import argparse
 import base64
 import binascii
 import html
+import itertools
 import json
 import math
 import mmap
 import os
 import re
 import struct
-import sys
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256, sha512
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 FORMAT = 1
 """Of the bundle. Another one is read by the verify.py of that format."""
-EARLIER_VERIFIERS: tuple[str, ...] = ()
-"""SHA-256 of published versions of this file for the same format: bundles that carry one are not forged for that."""
+EARLIER_VERIFIERS: tuple[str, ...] = ("f5d36ba7687fe1a853f6d394f1726e6681de969372a498bbb207dabd671a542f",)
+"""SHA-256 of published versions of this file for the same format: bundles that carry one are not forged for that.
+Their audit.jsonl has the form that it had then, see `earlier_audit_jsonl`."""
 
 Bytes = Any
 """bytes or memoryview."""
@@ -94,9 +102,14 @@ WHAT = {
     "objects.car": "the tree nodes of the state of every member (CARv1)",
     "proofs.json": "inclusion of every member's event, consistency of the checkpoints (RFC 6962); derived",
     "seal.tlog-proof": "inclusion of the seal with the checkpoint in one file (C2SP tlog-proof); derived",
-    "audit.jsonl": "the same in the field names of draft-sharif-agent-audit-trail, a mapping; derived",
+    "audit.jsonl": "the same as records of draft-sharif-agent-audit-trail-06, a mapping, not conformance; derived",
     "verify.py": "the program that verifies all this; take it by another way than with the bundle",
 }
+EARLIER_WHAT = {
+    **WHAT,
+    "audit.jsonl": "the same in the field names of draft-sharif-agent-audit-trail, a mapping; derived",
+}
+"""For bundles that carry an earlier verifier."""
 NAMES = tuple(WHAT)
 DERIVED = ("proofs.json", "seal.tlog-proof", "audit.jsonl", "report.html", "manifest.json")
 
@@ -124,6 +137,10 @@ NONSENSE = (KeyError, TypeError, ValueError, IndexError, AttributeError, Recursi
 
 class Unreadable(Exception):
     """The file is no bundle of this format."""
+
+
+class Damaged(Unreadable):
+    """The file is one in parts: cut off, changed, packed again, or with something more in it."""
 
 
 class Malformed(Exception):
@@ -656,9 +673,30 @@ def archive(files: Mapping[str, bytes]) -> Iterator[bytes]:
     yield _central(entries, offset)
 
 
+_END_BYTES = 100_000
+"""More than the directory of a bundle has."""
+
+
 def opened_archive(data: Bytes) -> dict[str, memoryview]:
-    """The files of a bundle, none of them copied. Raises Unreadable for anything that `archive` does not write."""
+    """The files of a bundle, none of them copied. Raises Unreadable for anything that `archive` does not write.
+
+    It is Damaged where the first file's name, or another one in the directory, tells that it was a bundle.
+    """
     view = memoryview(data)
+    try:
+        return _opened(view)
+    except Unreadable as error:
+        first, last = bytes(view[:1_000]), bytes(view[-10_000:])
+        if first[_LOCAL.size :].startswith(b"keys.cbor"):
+            raise Unreadable(
+                "it is the archive of a whole repository, whose epochs have bundles of their own"
+            ) from None
+        if NAMES[0].encode() in first or b"checkpoint-seal.txt" in last:
+            raise Damaged(str(error)) from None
+        raise Unreadable("nothing in it is of a bundle") from None
+
+
+def _opened(view: memoryview) -> dict[str, memoryview]:
     files: dict[str, memoryview] = {}
     entries, offset = [], 0
     for name in NAMES:
@@ -679,7 +717,7 @@ def opened_archive(data: Bytes) -> dict[str, memoryview]:
         files[name] = content
         entries.append((name, crc, size, offset))
         offset = start + size
-    if bytes(view[offset : offset + 100_000]) != _central(entries, offset):
+    if bytes(view[offset : offset + _END_BYTES]) != _central(entries, offset):
         raise Unreadable(f"the archive has something else behind {NAMES[-1]} than its directory")
     return files
 
@@ -965,6 +1003,8 @@ class Evidence:
     def __init__(self, files: Mapping[str, Bytes], digest: Hash = blake3) -> None:
         self.files, self.digest = files, digest
         self.findings = Findings()
+        self.earlier = sha256(bytes(files.get("verify.py", b""))).hexdigest() in EARLIER_VERIFIERS
+        """Whether the bundle carries an earlier published verifier, and its derived files are in the form of then."""
         self.key: Key | None = None
         self.opening = self.sealing = Checkpoint("", 0, b"")
         self.epoch, self.after, self.first, self.opened, self.size = "", "", 0, 0, 0
@@ -1489,7 +1529,8 @@ def manifest_json(ev: Evidence, derived: Mapping[str, tuple[int, str]]) -> Itera
             continue
         data = ev.files[name] if name not in derived else b""
         size, digest = derived.get(name) or (len(data), sha256(data).hexdigest())
-        files.append({"name": name, "what": WHAT[name], "bytes": size, "sha256": digest})
+        what = (EARLIER_WHAT if ev.earlier else WHAT)[name]
+        files.append({"name": name, "what": what, "bytes": size, "sha256": digest})
     properties = [{"id": name, "name": title, "means": text} for name, (title, text) in PROPERTIES.items()]
     yield from _lines({"format": FORMAT, "epoch": ev.epoch, "files": files, "properties": properties})
 
@@ -1508,20 +1549,31 @@ def _exact(value: Any) -> Any:
     return str(value) if isinstance(value, int) and abs(value) > 2**53 else value
 
 
-def audit_jsonl(ev: Evidence) -> Iterator[str]:
-    """One record for each member and for each event about the epoch whose body is here, chained by SHA-256.
+AUDIT_DRAFT = "draft-sharif-agent-audit-trail-06"
+"""An individual Internet-Draft of 29 September 2026, with no standing in the IETF."""
 
-    prev_hash is over the line before, which is in the form of RFC 8785. trust_level is L0: the agent is claimed.
-    """
+
+class Audited(NamedTuple):
+    """What is told of an event in audit.jsonl."""
+
+    event: Event
+    commit: bool
+    detail: dict[str, Any]
+    outcome: str
+    above: int | None
+    """The event that brought what this serves, where it is told of too."""
+
+
+def _audited(ev: Evidence) -> Iterator[Audited]:
+    """Each member, and each event about the epoch whose body is here."""
     members = {member.index: member for member in ev.members}
-    records: dict[str, str] = {}
+    records: dict[str, int] = {}
     for member in ev.members:
         for name in filter(None, (member.id.digits, member.intent)):
-            records.setdefault(name, str(member.index))
+            records.setdefault(name, member.index)
     for event in ev.events:
         if event.kind == "session_opened" and event.index in ev.bodies:
-            records.setdefault(event.subject, str(event.index))
-    before = "0" * 64
+            records.setdefault(event.subject, event.index)
     for event in ev.events:
         found = members.get(event.index)
         if found is not None:
@@ -1530,17 +1582,94 @@ def audit_jsonl(ev: Evidence) -> Iterator[str]:
             detail, outcome, parent = _audited_event(ev, event)
         else:
             continue
+        yield Audited(event, found is not None, _exact(detail), outcome, records.get(parent))
+
+
+def audit_jsonl(ev: Evidence) -> Iterator[str]:
+    """The records of AUDIT_DRAFT: one that opens the trail, then one for each of `_audited`, in the log's order.
+
+    The trail is one chain and one session of the draft, for the epoch; the store's own sessions are in action_detail.
+    parent_record_id is the record before, prev_hash the SHA-256 of its line (RFC 8785), both null in the first.
+    The draft's ids are random; these are made from the log's name, so that the same store gives the same bytes.
+    """
+    log = ev.sealing.origin
+    before: dict[str, Any] = {"parent_record_id": None, "prev_hash": None}
+    for own in itertools.chain((_audit_opening(ev),), (_audit_record(log, told) for told in _audited(ev))):
+        record = {
+            **own,
+            **before,
+            "agent_id": f"urn:agent:{quote(own['action_detail']['agent'], safe='')}",
+            "agent_version": "0.0.0",
+            "session_id": record_uuid(log, "session", ev.epoch),
+            "trust_level": "L0",
+            "recording_component": f"urn:{quote(log).replace('/', ':')}",
+        }
+        line = canonical_json(record)
+        before = {"parent_record_id": record["record_id"], "prev_hash": sha256(line.encode()).hexdigest()}
+        yield line + "\n"
+
+
+def _audit_opening(ev: Evidence) -> dict[str, Any]:
+    """The record that a trail must begin with; it names the draft."""
+    log, agent = ev.sealing.origin, ev.events[ev.opened - ev.first].agent
+    head = {"event": "session_start", "new_state": "active", "trigger": "export", "recording_mode": "independent"}
+    return {
+        "record_id": record_uuid(log, "trail", ev.epoch),
+        "timestamp": ev.events[0].at,
+        "action_type": "lifecycle",
+        "action_detail": {**head, "draft": AUDIT_DRAFT, "epoch": ev.epoch, "log": log, "agent": agent},
+        "outcome": "success",
+        "record_phase": "concurrent",
+    }
+
+
+def _audit_record(log: str, told: Audited) -> dict[str, Any]:
+    """What a record has of its own: neither its agent nor its place in the trail."""
+    event, kind = told.event, "state_change" if told.commit else told.event.kind
+    above = None if told.above in (None, event.index) else record_uuid(log, "event", str(told.above))
+    # A change and the record of it are one transaction. What was refused was recorded in place of it.
+    phase = {"denied": "pre_execution", "outcome": "post_execution"}.get(kind, "concurrent")
+    decided = kind in ("state_change", "denied")
+    return {
+        "record_id": record_uuid(log, "event", str(event.index)),
+        "timestamp": event.at,
+        "action_type": "decision" if decided else "lifecycle",
+        "action_detail": {
+            **told.detail,
+            "decision_type" if decided else "event": kind,
+            "agent": event.agent,
+            "session": event.session,
+            "log_index": event.index,
+            "serves_record_id": above,
+        },
+        "outcome": told.outcome,
+        "record_phase": phase,
+    }
+
+
+def record_uuid(*parts: str) -> str:
+    """An id in the form of a random UUID, the same for the same parts."""
+    raw = bytearray(sha256("\n".join(("asg-mcp audit trail", *parts)).encode()).digest()[:16])
+    raw[6], raw[8] = raw[6] & 0x0F | 0x40, raw[8] & 0x3F | 0x80
+    digits = raw.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def earlier_audit_jsonl(ev: Evidence) -> Iterator[str]:
+    """The form that EARLIER_VERIFIERS gave it: without record_phase, and with links of intents for its parents."""
+    before = "0" * 64
+    for event, commit, detail, outcome, above in _audited(ev):
         record = {
             "record_id": f"{ev.sealing.origin}/{event.index}",
             "timestamp": event.at,
             "agent_id": event.agent,
             "agent_version": "unknown",
             "session_id": event.session or "none",
-            "action_type": "state_change" if found else event.kind,
-            "action_detail": _exact(detail),
+            "action_type": "state_change" if commit else event.kind,
+            "action_detail": detail,
             "outcome": outcome,
             "trust_level": "L0",
-            "parent_record_id": f"{ev.sealing.origin}/{records[parent]}" if parent in records else None,
+            "parent_record_id": None if above is None else f"{ev.sealing.origin}/{above}",
             "prev_hash": before,
         }
         line = canonical_json(record)
@@ -1793,6 +1922,8 @@ def derive(ev: Evidence, take: Callable[[str, bytes], None]) -> None:
     """Hand the pieces of every derived file to `take`, one file after the other, the manifest last."""
     sizes = {}
     for name, render in RENDER.items():
+        if ev.earlier and name == "audit.jsonl":
+            render = earlier_audit_jsonl
         size, digest = 0, sha256()
         for piece in render(ev):
             data = piece.encode()
@@ -1850,7 +1981,7 @@ def verify(
             findings.doubt("P9", "whose key it is: give --key, got by another way. The bundle says " + str(ev.key))
         elif key != ev.key:
             findings.violate("P9", f"the bundle is signed by {ev.key}, and not by {key}")
-    _check_seen(ev, seen if readable else ())
+    _check_seen(ev, key, seen if readable else ())
     findings.doubt("P10", "principal, agent and client are as the server recorded them; no agent signed")
     findings.show("P13", "by the standard library of Python alone, from the bundle alone")
     if readable:
@@ -1858,14 +1989,38 @@ def verify(
     return ev
 
 
-def _check_seen(ev: Evidence, seen: Sequence[tuple[str, bytes]]) -> None:
-    """P7: the log of the bundle is that of which others kept checkpoints, as far as it covers them."""
-    findings = ev.findings
+def damaged(why: str) -> Evidence:
+    """The verdict over a bundle whose archive is not in its one form, so that nothing in it is read."""
+    ev = Evidence({})
+    for name in PROPERTIES:
+        ev.findings.doubt(name, "not looked at: the archive is damaged, and nothing in it is read")
+    ev.findings.violate("P14", f"the archive is not as it was made: {why}. Get the bundle again from who exported it")
+    return ev
+
+
+def verify_archive(
+    data: Bytes, key: Key | None, own: bytes | None, digest: Hash = blake3, seen: Sequence[tuple[str, bytes]] = ()
+) -> Evidence:
+    """Check the bytes of a bundle, which may be damaged. Raises Unreadable where they are none at all."""
+    try:
+        files = opened_archive(data)
+    except Damaged as error:
+        return damaged(str(error))
+    return verify(files, key, own, digest, seen)
+
+
+def _check_seen(ev: Evidence, key: Key | None, seen: Sequence[tuple[str, bytes]]) -> None:
+    """P7: the log of the bundle is that of which others kept checkpoints, as far as it covers them.
+
+    That proves something only of a checkpoint that whoever made the bundle did not have to give: signed with a key
+    that came by another way, and none of the two that are in the bundle.
+    """
+    findings, own = ev.findings, []
     for name, note in seen:
         try:
             if ev.key is None:
                 raise ValueError("the key of the bundle cannot be read")
-            kept = opened_note(note, ev.key)
+            kept = opened_note(note, key or ev.key)
         except ValueError as error:
             findings.doubt("P7", f"{name} tells nothing of this log: {error}")
             continue
@@ -1873,18 +2028,25 @@ def _check_seen(ev: Evidence, seen: Sequence[tuple[str, bytes]]) -> None:
             findings.doubt("P7", f"{name} is of {kept.size} events; the bundle has {ev.first} to {ev.tree.size}")
         elif ev.tree.root(kept.size) != kept.root:
             findings.violate("P7", f"{name} has another root for {kept.size} events: two logs of one name")
+        elif key is None:
+            findings.doubt("P7", f"{name} agrees, but whose signature it has is not known without --key")
+        elif kept in (ev.opening, ev.sealing):
+            own.append(name)
         else:
             findings.show("P7", f"{name}: the same log at {kept.size} events")
-    if "P7" not in findings.shown:
+    for name in own:
+        say = findings.show if "P7" in findings.shown else findings.doubt
+        say("P7", f"{name} is a checkpoint that is in the bundle itself: that it agrees proves nothing")
+    if not {"P7"} & (findings.shown.keys() | findings.doubts.keys()):
         findings.doubt("P7", "no witness has cosigned; give checkpoints that others kept of this log with --seen")
 
 
 def _check_derived(ev: Evidence, own: bytes | None) -> None:
     findings, carried = ev.findings, bytes(ev.files["verify.py"])
     if carried != own:
-        earlier = sha256(carried).hexdigest() in EARLIER_VERIFIERS
-        if own is None or earlier:
-            findings.doubt("P14", "the bundle has another published verify.py" if earlier else "this file is unknown")
+        if own is None or ev.earlier:
+            what = "the bundle has an earlier published verify.py" if ev.earlier else "this file is unknown"
+            findings.doubt("P14", what)
         else:
             findings.violate("P14", "verify.py in the bundle is not this program; do not run it")
     at = dict.fromkeys(DERIVED, 0)
@@ -1915,7 +2077,8 @@ def as_text(ev: Evidence) -> Iterator[str]:
     """The verdict for a person, line by line."""
     findings = ev.findings
     counts = dict.fromkeys((PROVED, NOT_PROVED, VIOLATED), 0)
-    yield _printable(f"Epoch {ev.epoch} of the log {ev.sealing.origin}: {len(ev.members)} commits, {ev.size} events")
+    counted = f"{len(ev.members)} commits, {ev.size} events"
+    yield _printable(f"Epoch {ev.epoch} of the log {ev.sealing.origin}: {counted}" if ev.files else "A damaged bundle")
     for name, (title, _) in PROPERTIES.items():
         status = findings.status(name)
         counts[status] += 1
@@ -1978,10 +2141,11 @@ def _own_source() -> bytes | None:
 def verify_file(path: str, key: Key | None, digest: Hash = blake3, seen: Sequence[tuple[str, bytes]] = ()) -> Evidence:
     """Check the bundle in a file, which is mapped, not read. Raises Unreadable and OSError."""
     with open(path, "rb") as file:
-        if not 0 < os.fstat(file.fileno()).st_size <= ARCHIVE_BYTES_MAX + 1_000_000:
-            raise Unreadable("the file is empty, or larger than a bundle can be")
+        size = os.fstat(file.fileno()).st_size
+        if not 0 < size <= ARCHIVE_BYTES_MAX + 1_000_000:
+            raise Unreadable("it is larger than a bundle can be" if size else "it is empty")
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return verify(opened_archive(data), key, _own_source(), digest, seen)
+    return verify_archive(data, key, _own_source(), digest, seen)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -1989,7 +2153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Verify an evidence bundle of asg-mcp.")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--key", default="", help="the log's public key, or a file with it, got by another way")
-    parser.add_argument("--seen", metavar="FILE", action="append", default=[], help="a checkpoint that somebody kept")
+    parser.add_argument(
+        "--seen", metavar="FILE", action="append", default=[], help="a checkpoint that others kept; needs --key"
+    )
     parser.add_argument("--json", action="store_true", help="the verdict as one JSON document")
     parser.add_argument("--strict", action="store_true", help="exit code 4 when something is not proved")
     options = parser.parse_args(arguments)
@@ -2002,9 +2168,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         ev = verify_file(options.bundle, key, seen=seen)
     except (Unreadable, OSError) as error:
+        why = f"{options.bundle} is no bundle of format {FORMAT}: {error}"
+        if isinstance(error, OSError):
+            why = f"{options.bundle} cannot be read: {error.strerror or error}"
+        why += ". Give the file that `asg-mcp export EPOCH -o FILE` wrote."
         if options.json:
-            sys.stdout.write(json.dumps({"ok": False, "unreadable": str(error)}) + "\n")
-        sys.stderr.write(f"Not a bundle of format {FORMAT}: {_printable(str(error))}\n")
+            sys.stdout.write(json.dumps({"ok": False, "unreadable": why}) + "\n")
+        sys.stderr.write(_printable(why) + "\n")
         return UNREADABLE
     if options.json:
         sys.stdout.write(json.dumps(as_json(ev), indent=1) + "\n")

@@ -27,6 +27,7 @@ from asg_mcp.core.paths import parse_path
 from asg_mcp.errors import Conflict, LimitExceeded, NotFound, StoreCorrupt
 from asg_mcp.evidence import verify as v
 from asg_mcp.repo import bundling
+from asg_mcp.repo.denying import Denial
 from asg_mcp.repo.records import operations_of
 from asg_mcp.repo.repository import Guard, Repository
 from asg_mcp.repo.requests import EpochRequest, OutcomeRequest, SessionRequest
@@ -224,23 +225,99 @@ async def test_the_report_tells_a_person_all_of_it_and_loads_nothing(tmp_path: P
     assert re.search(r"<li>Fix.*?<ul>\s*<li>Refine", tree, re.S)
 
 
+AUDIT_FIELDS = {
+    *("record_id", "timestamp", "agent_id", "agent_version", "session_id", "action_type", "action_detail", "outcome"),
+    *("trust_level", "parent_record_id", "prev_hash", "record_phase"),
+}
+"""What each record of draft-sharif-agent-audit-trail-06 must have."""
+AUDIT_SAYS = {
+    "action_type": {"tool_call", "tool_response", "decision", "delegation", "escalation", "error", "lifecycle"},
+    "outcome": {"success", "failure", "timeout", "denied", "escalated"},
+    "trust_level": {"L0", "L1", "L2", "L3", "L4"},
+    "record_phase": {"pre_execution", "post_execution", "concurrent"},
+}
+RANDOM_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def audited(data: bytes) -> list[dict[str, Any]]:
+    """The records of an audit trail, whose form and chain hold as the draft says."""
+    records: list[dict[str, Any]] = []
+    before: tuple[str | None, str | None] = (None, None)
+    for line in data.decode().splitlines():
+        record = json.loads(line)
+        assert set(record) == {*AUDIT_FIELDS, "recording_component"}
+        for name, known in AUDIT_SAYS.items():
+            assert record[name] in known
+        assert (record["parent_record_id"], record["prev_hash"]) == before
+        assert v.canonical_json(record) == line
+        before = record["record_id"], sha256(line.encode()).hexdigest()
+        assert RANDOM_UUID.fullmatch(record["record_id"])
+        assert RANDOM_UUID.fullmatch(record["session_id"])
+        assert re.fullmatch(r"urn:agent:[\w.~%-]+", record["agent_id"])
+        assert record["action_detail"]["event" if record["action_type"] == "lifecycle" else "decision_type"]
+        records.append(record)
+    assert len({record["record_id"] for record in records}) == len(records)
+    assert len({record["session_id"] for record in records}) == 1
+    first = records[0]
+    assert (first["action_type"], first["record_phase"]) == ("lifecycle", "concurrent")
+    assert first["action_detail"]["event"] == "session_start"
+    assert first["action_detail"]["draft"] == "draft-sharif-agent-audit-trail-06"
+    return records
+
+
 async def test_the_audit_trail_has_the_fields_of_the_draft_and_its_chain_holds(tmp_path: Path) -> None:
     async with open_epoch_desk(tmp_path) as desk:
         await story(desk.repo)
-        lines = opened((await bundle(desk.repo, "night")).data)["audit.jsonl"].decode().splitlines()
-    before = "0" * 64
-    fields = "record_id timestamp agent_id agent_version session_id action_type action_detail outcome trust_level"
-    for line in lines:
-        record = json.loads(line)
-        assert set(record) == {*fields.split(), "parent_record_id", "prev_hash"}
-        assert record["prev_hash"] == before
-        before = sha256(line.encode()).hexdigest()
-    records = [json.loads(line) for line in lines]
-    changes = [record for record in records if record["action_type"] == "state_change"]
-    assert [record["agent_id"] for record in changes] == ["planner", "night-watch"]
-    assert changes[1]["parent_record_id"] == changes[0]["record_id"]
-    assert records[0]["parent_record_id"] is None
-    assert changes[0]["action_detail"]["confidence"] == "0.73"
+        records = audited(opened((await bundle(desk.repo, "night")).data)["audit.jsonl"])
+    changes = [record for record in records if record["action_detail"].get("decision_type") == "state_change"]
+    told = [record["action_detail"] for record in changes]
+    assert [record["agent_id"] for record in changes] == ["urn:agent:planner", "urn:agent:night-watch"]
+    assert [detail["agent"] for detail in told] == ["planner", "night-watch"]
+    assert [detail["serves_record_id"] for detail in told] == [None, changes[0]["record_id"]]
+    assert told[0]["confidence"] == "0.73"
+    phases = {record["action_detail"].get("event", "a change"): record["record_phase"] for record in records}
+    assert phases["a change"] == phases["epoch_sealed"] == "concurrent"
+    assert phases["outcome"] == "post_execution"
+
+
+async def test_the_audit_trail_of_random_histories_is_one_chain_and_tells_every_member(tmp_path: Path) -> None:
+    for seed in range(6):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        made = await random_bundle(folder, seed)
+        records = audited(opened(made.data)["audit.jsonl"])
+        changes = [one for one in records if one["action_detail"].get("decision_type") == "state_change"]
+        assert len(changes) == made.commits
+        ids = {record["record_id"] for record in records}
+        for record in records[1:]:
+            assert record["action_detail"]["serves_record_id"] in ids - {record["record_id"]} | {None}
+
+
+async def test_what_was_refused_was_recorded_before_it_could_be_done(tmp_path: Path) -> None:
+    async with open_epoch_desk(tmp_path) as desk:
+        await desk.open("e1")
+        await desk.repo.deny(Denial("asg_set", "branch", verb="write", ref="main"), ANA)
+        made = await bundle_of(desk, "e1")
+    [refused] = [one for one in audited(opened(made.data)["audit.jsonl"]) if one["outcome"] == "denied"]
+    assert (refused["action_type"], refused["record_phase"]) == ("decision", "pre_execution")
+
+
+async def test_a_bundle_with_an_earlier_verifier_is_read_in_the_form_of_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await random_bundle(tmp_path, 5)
+    program = b"an earlier verifier"
+    files = {**opened(made.data), "verify.py": program}
+    assert checked(rederived(files), made.key).findings.violated.keys() == {"P14"}
+    monkeypatch.setattr(v, "EARLIER_VERIFIERS", (sha256(program).hexdigest(),))
+    assert "audit.jsonl is not what the evidence gives" in checked(files, made.key).findings.reasons("P14")
+    earlier = rederived(files)
+    found = checked(earlier, made.key).findings
+    assert (found.violated, found.status("P14")) == ({}, v.NOT_PROVED)
+    assert found.reasons("P14") == ["the bundle has an earlier published verify.py"]
+    first = json.loads(earlier["audit.jsonl"].splitlines()[0])
+    assert set(first) == AUDIT_FIELDS - {"record_phase"}
+    assert first["prev_hash"] == "0" * 64
 
 
 async def test_the_manifest_names_every_file_with_its_size_and_hash(tmp_path: Path) -> None:
@@ -381,7 +458,7 @@ async def test_exit_codes_say_what_was_found(tmp_path: Path, capsys: pytest.Capt
     verdict = json.loads(capsys.readouterr().out)
     assert [one["id"] for one in verdict["properties"] if one["status"] == "violated"] == ["P9"]
     file.write_bytes(made.data[:-1])
-    assert v.main([str(file), "--json"]) == v.UNREADABLE
+    assert v.main([str(file), "--json"]) == v.BROKEN
     assert json.loads(capsys.readouterr().out)["ok"] is False
 
 
@@ -400,9 +477,10 @@ async def test_checkpoints_that_others_kept_must_be_of_the_same_log(
         late = await bundle_of(desk, "late")
         origin, size = desk.keys.key(made.key.split("+")[0]).name, made.size
         lie = str(desk.keys.sign(origin, f"{origin}\n{size}\n{v.b64(bytes(32))}\n")).encode()
-    kept = {name: tmp_path / name for name in ("early", "same", "later", "lie", "other")}
+    kept = {name: tmp_path / name for name in ("early", "open", "seal", "later", "lie", "other")}
     kept["early"].write_bytes(opened(early.data)["checkpoint-seal.txt"])
-    kept["same"].write_bytes(opened(made.data)["checkpoint-seal.txt"])
+    kept["open"].write_bytes(opened(made.data)["checkpoint-open.txt"])
+    kept["seal"].write_bytes(opened(made.data)["checkpoint-seal.txt"])
     kept["later"].write_bytes(opened(late.data)["checkpoint-seal.txt"])
     kept["lie"].write_bytes(lie)
     kept["other"].write_bytes(opened((await random_bundle_elsewhere(tmp_path)).data)["checkpoint-seal.txt"])
@@ -410,19 +488,26 @@ async def test_checkpoints_that_others_kept_must_be_of_the_same_log(
     file.write_bytes(made.data)
     whole.write_bytes(late.data)
 
-    def status(bundle_file: Path, *names: str) -> str:
-        v.main([str(bundle_file), "--json", *(part for name in names for part in ("--seen", str(kept[name])))])
-        properties = {one["id"]: one["status"] for one in json.loads(capsys.readouterr().out)["properties"]}
-        return str(properties["P7"])
+    def found(bundle_file: Path, *names: str, key: str = made.key) -> tuple[str, str]:
+        seen = (part for name in names for part in ("--seen", str(kept[name])))
+        v.main([str(bundle_file), "--json", *(("--key", key) if key else ()), *seen])
+        [told] = [one for one in json.loads(capsys.readouterr().out)["properties"] if one["id"] == "P7"]
+        return told["status"], " ".join(told["reasons"])
 
-    assert status(file) == "not proved"
-    assert status(file, "same") == "proved"
-    assert status(file, "same", "lie") == "violated"
+    assert found(file)[0] == "not proved"
+    assert found(whole, "early", "seal")[0] == "proved"  # it has every event from the first on
+    assert found(file, "seal", "lie")[0] == found(whole, "early", "lie")[0] == "violated"
     for name in ("early", "later", "other"):
-        assert status(file, name) == "not proved"
-    assert status(whole, "early", "same", "later") == "proved"  # it has every event from the first on
-    assert status(whole, "early", "lie") == "violated"
+        assert found(file, name)[0] == "not proved"
     assert v.main([str(file), "--seen", str(tmp_path / "missing")]) == v.USAGE
+    # Whoever made the bundle has its own checkpoints, and may have signed any with a key of his own.
+    for name in ("open", "seal"):
+        status, why = found(file, name)
+        assert (status, "in the bundle itself" in why) == ("not proved", True)
+    assert found(whole, "early", "later")[0] == "proved"  # one of its own takes nothing away
+    status, why = found(whole, "early", "seal", key="")
+    assert (status, "not known without --key" in why) == ("not proved", True)
+    assert found(file, "seal", "lie", key="")[0] == "violated"  # two roots for one size, whosever key that is
 
 
 async def bundle_of(desk: EpochDesk, epoch: str) -> bundles.Bundle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from asg_mcp.services.bundles import Bundle, verifier_source
 from tests.evidence.forging import (
     ARCHIVE,
     MUTATIONS,
+    NOTHING_BYTES_MAX,
     RAW_OF,
     Forger,
     archived,
@@ -64,6 +66,7 @@ def test_every_forgery_is_rejected_with_the_right_property_named(samples: list[S
         name, data, wanted = forged(sample.files, sample.made.data, random)
         found = verdict(data, sample.made.key, OWN)
         assert found & wanted, (number, name, found, wanted)
+        assert name != "bytes of the archive" or found == ARCHIVE
         made[name] += 1
     assert len(made) > 35
 
@@ -135,24 +138,91 @@ def test_a_zip_of_any_other_form_is_refused_unread(samples: list[Sample], change
     files = dict(samples[0].files)
     if change == "a file less":
         files.pop("audit.jsonl")
-    assert verdict(repacked(files, change), "", OWN) == {ARCHIVE}
+    assert verdict(repacked(files, change), "", OWN) == ARCHIVE
 
 
 def test_a_name_that_is_there_twice_or_in_another_order_is_refused(samples: list[Sample]) -> None:
     whole = samples[0].made.data
     second = whole.index(b"PK\x03\x04", 4)
-    assert verdict(whole[:second] + whole, "", OWN) == {ARCHIVE}
-    assert verdict(whole[second:] + whole[:second], "", OWN) == {ARCHIVE}
-    assert verdict(b"#!/bin/sh\n" + whole, "", OWN) == {ARCHIVE}
-    assert verdict(whole + b"\0", "", OWN) == {ARCHIVE}
-    assert verdict(b"", "", OWN) == {ARCHIVE}
+    assert verdict(whole[:second] + whole, "", OWN) == ARCHIVE
+    assert verdict(whole[second:] + whole[:second], "", OWN) == ARCHIVE
+    assert verdict(b"#!/bin/sh\n" + whole, "", OWN) == ARCHIVE
+    assert verdict(whole + b"\0", "", OWN) == ARCHIVE
+
+
+@pytest.mark.parametrize("damage", ["a bit flipped", "cut off in the middle", "the last byte cut off", "a byte more"])
+def test_damage_to_the_archive_is_a_violation_and_proves_nothing_else(
+    samples: list[Sample], damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, file = samples[0].made.data, tmp_path / "b.zip"
+    at = whole.index(samples[0].files["objects.car"])
+    data = {
+        "a bit flipped": whole[:at] + bytes((whole[at] ^ 4,)) + whole[at + 1 :],
+        "cut off in the middle": whole[: len(whole) // 2],
+        "the last byte cut off": whole[:-1],
+        "a byte more": whole + b"\0",
+    }[damage]
+    file.write_bytes(data)
+    assert v.main([str(file), "--key", samples[0].made.key]) == v.BROKEN
+    text = capsys.readouterr()
+    assert "P14  determinism           violated    the archive is not as it was made: " in text.out
+    assert "0 proved, 13 not proved, 1 violated" in text.out
+    assert "not looked at: the archive is damaged" in text.out
+    assert not text.err
+    assert v.main([str(file), "--json"]) == v.BROKEN
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is False
+    assert {one["id"] for one in told["properties"] if one["status"] == v.VIOLATED} == ARCHIVE
+    assert {one["status"] for one in told["properties"]} == {v.VIOLATED, v.NOT_PROVED}
+
+
+def test_every_flipped_bit_and_every_length_of_a_cut_name_a_property(samples: list[Sample]) -> None:
+    whole, random = samples[0].made.data, Random(9)
+    for _ in range(200):
+        at, flipped = random.randrange(len(whole)), bytearray(whole)
+        flipped[at] ^= 1 << random.randrange(8)
+        assert verdict(bytes(flipped), "", OWN) == ARCHIVE
+        assert verdict(whole[: max(at, NOTHING_BYTES_MAX)], "", OWN) == ARCHIVE
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"PK", b"PK\x03\x04" + bytes(200), Random(1).randbytes(4_000)])
+def test_a_file_that_was_never_a_bundle_is_called_none(
+    data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "other.zip"
+    file.write_bytes(data)
+    assert v.main([str(file)]) == v.UNREADABLE
+    text = capsys.readouterr()
+    assert not text.out
+    assert text.err.startswith(f"{file} is no bundle of format 1: ")
+    assert text.err.endswith(". Give the file that `asg-mcp export EPOCH -o FILE` wrote.\n")
+
+
+def test_the_archive_of_a_repository_is_told_from_a_damaged_bundle(samples: list[Sample]) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        packed.writestr("keys.cbor", b"keys")
+        packed.writestr("bundles/000001.zip", samples[0].made.data)
+    with pytest.raises(v.Unreadable, match="the archive of a whole repository"):
+        verdict(out.getvalue(), "", OWN)
+
+
+def test_a_file_that_is_missing_or_a_folder_is_said_to_be_that_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, why in ((tmp_path / "none.zip", "No such file or directory"), (tmp_path, "Is a directory")):
+        assert v.main([str(path)]) == v.UNREADABLE
+        said = capsys.readouterr()
+        assert said.err == f"{path} cannot be read: {why}. Give the file that `asg-mcp export EPOCH -o FILE` wrote.\n"
+        assert v.main([str(path), "--json"]) == v.UNREADABLE
+        assert json.loads(capsys.readouterr().out) == {"ok": False, "unreadable": said.err.strip()}
 
 
 def test_names_that_lead_out_of_a_folder_are_refused_in_both_directories(samples: list[Sample]) -> None:
     whole = samples[0].made.data
-    assert verdict(whole.replace(b"report.html", b"../../x.exe"), "", OWN) == {ARCHIVE}
+    assert verdict(whole.replace(b"report.html", b"../../x.exe"), "", OWN) == ARCHIVE
     last = whole.rindex(b"report.html")
-    assert verdict(whole[:last] + b"../../x.exe" + whole[last + 11 :], "", OWN) == {ARCHIVE}
+    assert verdict(whole[:last] + b"../../x.exe" + whole[last + 11 :], "", OWN) == ARCHIVE
 
 
 def test_a_standard_zip_program_reads_the_same_files(samples: list[Sample]) -> None:
@@ -180,7 +250,7 @@ def test_files_and_items_beyond_their_limits_are_refused_before_they_are_read(
 ) -> None:
     files = samples[0].files
     swollen = archived({**files, "log.json": b"[" * (v.SMALL_BYTES_MAX + 1)})
-    assert verdict(swollen, samples[0].made.key, OWN) == {ARCHIVE}
+    assert verdict(swollen, samples[0].made.key, OWN) == ARCHIVE
     assert verdict(samples[0].made.data, samples[0].made.key, OWN) == set()
     monkeypatch.setattr(v, "ITEM_BYTES_MAX", 100)
     assert verdict(samples[0].made.data, samples[0].made.key, OWN) == {"P4"}

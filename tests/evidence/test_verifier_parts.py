@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import shutil
+import subprocess
+import sys
+from glob import glob
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import anyio
 import libipld
 import pytest
 from blake3 import blake3
@@ -18,6 +24,7 @@ from asg_mcp.core import merkle
 from asg_mcp.core.values import decode, encode
 from asg_mcp.errors import AsgError
 from asg_mcp.evidence import verify as v
+from tests.evidence.histories import random_bundle
 
 VECTORS = Path(__file__).parents[2].parent / "shared" / "vectors"
 
@@ -190,3 +197,60 @@ def test_canonical_json_is_that_of_rfc_8785_where_there_are_no_floats() -> None:
     }
     expected = '{"\\r":"CR","1":1,"\x80":null,"ö":"ö\\u000f\\n","€":"Euro","😀":"Grin","\ufb33":"Hebrew"}'
     assert v.canonical_json(value) == expected
+
+
+# --- other Pythons ------------------------------------------------------------------
+
+PROGRAM = Path(v.__file__)
+PRETENDING = """
+import runpy, sys
+sys.hexversion, sys.version, sys.argv = 0x030900F0, "3.9.0 (pretended)", ["verify.py", "b.zip"]
+runpy.run_path({program!r}, run_name="__main__")
+"""
+
+
+def pythons(minor: int) -> list[str]:
+    """The Pythons of that version that are on this machine."""
+    name = f"python3.{minor}"
+    known = [shutil.which(name), *glob(str(Path.home() / f".pyenv/versions/3.{minor}.*/bin/python"))]
+    say = "import sys; print(sys.version_info[1])"
+    found = []
+    for one in filter(None, known):
+        ran = subprocess.run([one, "-c", say], capture_output=True, text=True, check=False, timeout=60)
+        found += [one] * (ran.stdout == f"{minor}\n")
+    return found
+
+
+def test_the_verifier_can_be_read_by_pythons_that_cannot_run_it() -> None:
+    source = PROGRAM.read_text(encoding="utf-8")
+    assert "from __future__" not in source  # no Python before 3.7 gets past a future that it does not know
+    ast.parse(source, feature_version=(3, 7))
+
+
+def test_an_older_python_is_told_in_one_sentence_which_one_is_needed() -> None:
+    script = PRETENDING.format(program=str(PROGRAM))
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert ran.stderr == "verify.py needs Python 3.10 or newer, and this is Python 3.9.0.\n"
+    assert (ran.returncode, ran.stdout) == (v.USAGE, "")
+
+
+@pytest.mark.parametrize("minor", [6, 7, 8, 9])
+def test_each_older_python_of_this_machine_says_so_itself(minor: int) -> None:
+    found = pythons(minor)
+    if not found:
+        pytest.skip(f"there is no Python 3.{minor} on this machine")
+    ran = subprocess.run([found[0], str(PROGRAM), "b.zip"], capture_output=True, text=True, check=False, timeout=60)
+    assert ran.stderr.startswith(f"verify.py needs Python 3.10 or newer, and this is Python 3.{minor}.")
+    assert ran.stderr.count("\n") == 1
+    assert ran.returncode == v.USAGE
+
+
+def test_each_python_from_3_10_on_of_this_machine_verifies_a_bundle(tmp_path: Path) -> None:
+    file = tmp_path / "b.zip"
+    file.write_bytes(anyio.run(random_bundle, tmp_path, 5).data)
+    found = [python for minor in range(10, 16) for python in pythons(minor)[:1]]
+    for python in found:
+        command = [python, "-I", "-W", "error", str(PROGRAM), str(file), "--json"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (ran.returncode, ran.stderr) == (v.OK, "")
+        assert json.loads(ran.stdout)["ok"]

@@ -223,8 +223,8 @@ async def test_a_bundle_with_denials_verifies_and_its_audit_trail_calls_them_den
             json.loads(line)
             for line in b"".join(part for name, part in files.items() if name.endswith(".jsonl")).splitlines()
         ]
-        (denied,) = [one for one in audited if one["action_type"] == "denied"]
-        assert denied["outcome"] == "denied"
+        (denied,) = [one for one in audited if one["outcome"] == "denied"]
+        assert denied["action_detail"]["decision_type"] == "denied"
         assert denied["action_detail"]["principal"] == "mallory"
         assert denied["action_detail"]["body"]["path"] == "/other"
 
