@@ -22,6 +22,7 @@ from asg_mcp.services.signing import KeyFile
 
 SHOW = "show the public key of the store's log, and which it had before"
 ROTATE = "hand the store's log over to a new key, and destroy the old one"
+_INTERRUPTED = "a rotation was interrupted; the next seal or `key rotate` finishes it."
 Told = tuple[str, str, str]
 """Name, status and text of a check; see `health.Check`."""
 
@@ -36,14 +37,19 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 async def show(output: Output, options: Namespace) -> int:
-    """Tell the key that signs, for whoever is to verify bundles. Makes none."""
+    """Tell the key that signs, for whoever is to verify bundles. Makes none. 1 when the file has another one."""
     path = config.store_place(options.db).path
     async with open_repository(path, create=False) as repository:
         origin, named = await repository.epochs.origin(), await repository.keys.named()
         changes = await repository.keys.rotations()
-    file, held, fault = KeyFile(key_path(path)), None, ""
+    file, held, note, fault = KeyFile(key_path(path)), None, "", ""
     try:
         held = await anyio.to_thread.run_sync(file.held, origin)
+        if held is not None and named is not None and held != named:
+            if await anyio.to_thread.run_sync(file.waiting, origin) == named:
+                note = _INTERRUPTED
+            else:
+                fault = _foreign(file.path, held, named)
     except AsgError as error:
         if named is None:
             raise  # what the log's key is nobody knows
@@ -51,7 +57,7 @@ async def show(output: Output, options: Namespace) -> int:
     key = named or held
     if output.as_json:
         output.document({**_document(origin, key, file.path, changes), "file_fault": fault or None})
-        return 0
+        return 1 if fault else 0
     output.field("log", origin)
     if key is None:
         output.field("key", "none yet: the first seal of an epoch makes it.")
@@ -59,13 +65,15 @@ async def show(output: Output, options: Namespace) -> int:
         output.field("key", str(key))
         output.field("id", key.key_id.hex())
     output.field("file", fault or f"{file.path}{'' if held is not None else ', which is not there'}")
+    if note:
+        output.field("note", note)
     for change in changes:
         output.field("rotated", _told(change))
     if key is not None:
         output.field(
             "use", "give the key to whoever verifies, by another way than the bundle: verify.py BUNDLE --key KEY"
         )
-    return 0
+    return 1 if fault else 0
 
 
 async def rotate(output: Output, options: Namespace) -> int:
@@ -99,13 +107,18 @@ async def key_checks(repository: Repository, path: Path) -> list[Told]:
         return [("key", "bad", f"{error.message}. {error.hint}".strip())]
     if named is not None and held != named:
         if waiting == named:
-            return [("key", "note", "a rotation was interrupted; the next seal or `key rotate` finishes it.")]
-        text = "is missing" if held is None else f"has the key {held.key_id.hex()}"
-        advice = "Put the right file back. If it is lost for good: asg-mcp key rotate --lost"
-        return [("key", "bad", f"{file.path} {text}, and the log names {named.key_id.hex()} as its own. {advice}")]
+            return [("key", "note", _INTERRUPTED)]
+        return [("key", "bad", _foreign(file.path, held, named))]
     if held is None:
         return [("key", "ok", f"none yet; the first seal of an epoch makes {file.path}")]
     return [("key", "ok", f"{held.key_id.hex()} in {file.path}")]
+
+
+def _foreign(file: Path, held: VerifierKey | None, named: VerifierKey) -> str:
+    """What to say of a file that is missing, or has another key of the log than the one it names."""
+    text = "is missing" if held is None else f"has the key {held.key_id.hex()}"
+    advice = "Put the right file back. If it is lost for good: asg-mcp key rotate --lost"
+    return f"{file} {text}, and the log names {named.key_id.hex()} as its own. {advice}"
 
 
 def _told(change: Rotation) -> str:

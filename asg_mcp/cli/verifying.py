@@ -19,7 +19,7 @@ from asg_mcp.app import marks_of, open_repository
 from asg_mcp.cli.health import ProgressBar
 from asg_mcp.cli.kept import mark_problem
 from asg_mcp.cli.output import BAD, GOOD, WARN, Output
-from asg_mcp.errors import InvalidArgument, NotFound, StoreCorrupt
+from asg_mcp.errors import InvalidArgument, NotFound, StoreBehind, StoreCorrupt
 from asg_mcp.repo.verify import Problem, Progress, Scope, VerifyReport
 from asg_mcp.services.runs import RunFile
 
@@ -149,7 +149,7 @@ def _show(output: Output, path: Path, scope: Scope, report: VerifyReport) -> Non
         for problem in report.problems:
             output.hanging(2, (f"{problem.kind} {problem.what}", BAD), f": {problem.message}")
         output.line(f"Checked until then: {counts}.")
-        output.line("Restore a backup, or read what is still whole with get and log.")
+        output.line(_advice(report))
         return
     if scope.percent:
         output.line(("Sampled", GOOD), f": nothing of what was looked at in {path} is damaged ({counts}).")
@@ -162,6 +162,14 @@ def _show(output: Output, path: Path, scope: Scope, report: VerifyReport) -> Non
         if told:
             output.field(area, ", ".join(told))
     _show_limits(output, report)
+
+
+def _advice(report: VerifyReport) -> str:
+    """What to do; a copy that falls behind its mark is opened by no other command."""
+    behind = [problem.kind == "mark" for problem in report.problems]
+    if all(behind):
+        return StoreBehind.default_hint
+    return "Restore a backup." if any(behind) else "Restore a backup, or read what is still whole with get and log."
 
 
 def _show_limits(output: Output, report: VerifyReport) -> None:

@@ -104,7 +104,9 @@ def open_epoch(
     elif any(record.data[name] != said for name, said in told.items() if not is_lacking(record, name)):
         raise Conflict(
             f"There is an epoch {request.epoch} already, opened with other arguments",
-            hint="Choose another id, or go on with that epoch: its commits join by themselves.",
+            hint="Choose another id, or go on with that epoch: its commits join by themselves."
+            if record.data["state"] == OPEN
+            else "Choose another id: that epoch is sealed, and nothing joins it any more.",
             epoch=request.epoch,
             state=record.data["state"],
         )

@@ -36,6 +36,8 @@ SETTINGS: dict[str, object] = {
 }
 """Set on the writer one by one and read back. synchronous 2 is FULL."""
 _FULLFSYNC = "fullfsync"
+_NO_TEXT = "Could not decode to UTF-8"
+"""How Python's sqlite3 begins to say it, without a code."""
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
@@ -149,10 +151,14 @@ def translated(error: sqlite3.Error) -> StorageError:
         )
     if name.startswith("SQLITE_CORRUPT"):
         return StoreCorrupt(f"The database file is damaged: {error}")
+    if name.startswith("SQLITE_CONSTRAINT"):  # numbers are given out once, so no two writes make one row
+        return StoreCorrupt(f"Nothing was written: a row is there that only this write makes: {error}")
     if name.startswith("SQLITE_CANTOPEN"):
         return StoreIncompatible(
             f"The database cannot be opened: {error}", hint="Check that the folder exists and that you may write to it."
         )
+    if str(error).startswith(_NO_TEXT):
+        return StoreCorrupt(f"A stored row is damaged: {error}")
     return StorageError(
         f"The database reports: {error} ({name or type(error).__name__})",
         hint="Try again; if it lasts, `asg-mcp doctor` checks the file and its settings, `asg-mcp verify` the data.",

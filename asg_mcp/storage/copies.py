@@ -17,13 +17,14 @@ from typing import TypeVar
 
 from asg_mcp.core.classes import Vault
 from asg_mcp.core.nodes import Hasher
-from asg_mcp.errors import StorageError, StoreBusy, StoreIncompatible
+from asg_mcp.errors import StorageError, StoreBusy, StoreCorrupt, StoreIncompatible
 from asg_mcp.storage.base import Health, Reader, Rewriter, Writer
 from asg_mcp.storage.connection import connect_copy, connect_reader, connect_still, translated
+from asg_mcp.storage.constants import constants_of
+from asg_mcp.storage.faults import file_faults
 from asg_mcp.storage.lock import WriteLock, make_file
 from asg_mcp.storage.rewriting import classes_in
 from asg_mcp.storage.rows import NO_KEYS, Sealer
-from asg_mcp.storage.schema import counter_faults, schema_faults
 from asg_mcp.storage.session import Caches, SqliteReader
 
 T = TypeVar("T")
@@ -113,10 +114,10 @@ class StillStore:
         self._path = path
         self._connection = connect_still(path)
         try:
-            meta = dict(self._connection.execute("SELECT name, value FROM meta"))
+            meta = constants_of(self._connection)
             self.hasher = Hasher(meta["class_key"], meta["level_salt"], meta.get("class_pins", b""))
             self.hasher.classes.load(classes_in(meta), vault)
-        except (sqlite3.Error, LookupError) as error:
+        except (sqlite3.Error, StoreCorrupt) as error:
             self._connection.close()
             raise StoreIncompatible(f"{path} is no whole store: {error}", hint="Give another backup.") from error
 
@@ -151,10 +152,8 @@ class StillStore:
 
     def integrity(self) -> list[str]:
         """See Store."""
-        db = self._connection
         try:
-            faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
-            return faults or schema_faults(db) or counter_faults(db)
+            return file_faults(self._connection)
         except sqlite3.Error as error:
             return [str(error)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+from asg_mcp.core.merkle import HASH_BYTES, TILE_LEVELS
 from asg_mcp.errors import StoreIncompatible
 
 APPLICATION_ID = 0x41534731
@@ -52,6 +53,14 @@ _COUNTED = {
     "counter.name": "SELECT ifnull(max(id), 0) FROM names",
 }
 """Each counter and the highest number that was given out by it and is in use."""
+_STRAY_TILES = f"""
+    SELECT CAST(level AS TEXT), CAST(place AS TEXT),
+        typeof(level) = 'integer' AND level > 0 AND level % {TILE_LEVELS} = 0
+            AND typeof(place) = 'integer' AND place >= 0 AS possible
+    FROM tiles, (SELECT ifnull(max(id), -1) + 1 AS events FROM events)
+    WHERE NOT possible OR place >= events >> level OR typeof(digest) != 'blob' OR length(digest) != {HASH_BYTES}
+    ORDER BY level, place LIMIT 10
+"""
 
 
 def layout_of(connection: sqlite3.Connection) -> int:
@@ -114,4 +123,15 @@ def counter_faults(connection: sqlite3.Connection) -> list[str]:
         used, value = connection.execute(query).fetchone()[0], stored.get(name, 0)
         if type(value) is not int or value < used:
             faults.append(f"{name} is {value!r}, and {used} is in use")
+    return faults
+
+
+def tile_faults(connection: sqlite3.Connection) -> list[str]:
+    """Tiles that the log cannot have: of no such level or place, or no hash, or of more events than there are."""
+    count = connection.execute("SELECT ifnull(max(id), -1) + 1 FROM events").fetchone()[0]
+    faults = []
+    for level, place, possible in connection.execute(_STRAY_TILES):
+        beyond = possible and int(place) >= count >> int(level)
+        wrong = f"covers more events than there are ({count})" if beyond else "is none that a log can have"
+        faults.append(f"Tile {place} of level {level} of the log's tree {wrong}")
     return faults

@@ -435,8 +435,17 @@ class SqliteWriter(SqliteReader):
         self._new_records[record.kind, record.key] = record
 
     def put_tile(self, level: int, index: int, digest: bytes) -> None:
-        """See Writer."""
-        self._stage("INSERT INTO tiles (level, place, digest) VALUES (?, ?, ?)", level, index, digest)
+        """See Writer. One that is there already stays; where it is another, StoreCorrupt is raised."""
+        kept = self._db.execute("SELECT digest FROM tiles WHERE level = ? AND place = ?", (level, index)).fetchone()
+        if kept is None:
+            self._stage("INSERT INTO tiles (level, place, digest) VALUES (?, ?, ?)", level, index, digest)
+        elif kept[0] != digest:
+            raise StoreCorrupt(
+                f"Tile {index} of level {level} of the log's tree is there before its events, and is not their hash",
+                hint="Nothing was written, and nothing more can be. `asg-mcp verify` names what is damaged; go on from "
+                "a backup: `asg-mcp restore FILE --to NEWFILE`.",
+                what=f"tile {index} of level {level}",
+            )
 
     def put_reply(self, principal: str, request_id: str, reply: StoredReply) -> None:
         """See Writer."""

@@ -29,7 +29,6 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from asg_mcp.core.classes import Vault
-from asg_mcp.core.commitments import CLASS_KEY_BYTES
 from asg_mcp.core.limits import BATCH_TRANSACTIONS_MAX, LOCK_WAIT_SECONDS_MAX, WRITE_QUEUE_MAX
 from asg_mcp.core.nodes import Hasher
 from asg_mcp.errors import AsgError, StorageError, StoreBusy, StoreIncompatible, UnknownOutcome
@@ -43,7 +42,9 @@ from asg_mcp.storage.connection import (
     translated,
     wrong_settings,
 )
+from asg_mcp.storage.constants import constants_of, constants_of_new, generation_of
 from asg_mcp.storage.counters import Counters
+from asg_mcp.storage.faults import file_faults
 from asg_mcp.storage.jobs import Job
 from asg_mcp.storage.lock import WriteLock, absolute, make_file
 from asg_mcp.storage.rewriting import (
@@ -58,7 +59,7 @@ from asg_mcp.storage.rewriting import (
     remake,
 )
 from asg_mcp.storage.rows import NO_KEYS, Sealer
-from asg_mcp.storage.schema import counter_faults, migrate, schema_faults
+from asg_mcp.storage.schema import migrate
 from asg_mcp.storage.session import Caches, SqliteReader, SqliteWriter
 from asg_mcp.storage.thread import WriterThread
 
@@ -154,10 +155,10 @@ class SqliteStore:
 
         That is what garbage collection and redaction do, here or in another process; class keys may be others too.
         """
-        generation = int(connection.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()[0])
+        generation = generation_of(connection)
         with self._generation_lock:
             if generation > self._caches.generation:
-                meta = dict(connection.execute("SELECT name, value FROM meta WHERE name LIKE 'class%'"))
+                meta = constants_of(connection)
                 if self.hasher.value_ids.rekey(meta["class_key"], meta.get("class_pins", b"")):
                     self._rekeyed = generation
                 self.hasher.classes.load(classes_in(meta), self._vault)
@@ -376,8 +377,7 @@ class SqliteStore:
         connection = connect_reader(self.path)
         try:
             connection.execute("BEGIN")  # others may write: the counters and the rows must be of one moment
-            faults = [str(row[0]) for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-            return faults or schema_faults(connection) or counter_faults(connection)
+            return file_faults(connection)
         except sqlite3.Error as error:
             return [str(error)]
         finally:
@@ -420,7 +420,7 @@ async def open_store(path: Path, vault: Vault = NO_KEYS) -> SqliteStore:
         connection = connect_writer(path)
         try:
             migrate(connection)
-            meta.update(_meta(connection))
+            meta.update(constants_of_new(connection))
         except sqlite3.Error as error:
             connection.close()
             raise translated(error) from error
@@ -445,28 +445,15 @@ async def open_store(path: Path, vault: Vault = NO_KEYS) -> SqliteStore:
     except BaseException:
         lock.close()
         raise
-    if SHRINK_DUE in meta:
-        logger.warning("%s: %s", path, STILL_THERE)
-    hasher = Hasher(meta["class_key"], meta["level_salt"], meta.get("class_pins", b""))
-    hasher.classes.load(classes_in(meta), vault)
-    return SqliteStore(path, thread, lock, hasher, meta["store_id"].hex(), vault)
-
-
-def _meta(connection: sqlite3.Connection) -> dict[str, bytes]:
-    """The store's own constants; made on first use."""
-    connection.execute("BEGIN IMMEDIATE")
     try:
-        fresh = {
-            "store_id": secrets.token_bytes(16),
-            "class_key": secrets.token_bytes(CLASS_KEY_BYTES),
-            "level_salt": secrets.token_bytes(CLASS_KEY_BYTES),
-            "generation": 0,
-            "batch": b"",
-        }
-        connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", fresh.items())
-        found = dict(connection.execute("SELECT name, value FROM meta"))
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
+        if SHRINK_DUE in meta:
+            logger.warning("%s: %s", path, STILL_THERE)
+        hasher = Hasher(meta["class_key"], meta["level_salt"], meta.get("class_pins", b""))
+        hasher.classes.load(classes_in(meta), vault)
+        return SqliteStore(path, thread, lock, hasher, meta["store_id"].hex(), vault)
+    except BaseException:  # the thread would keep the process from ending
+        try:
+            await thread.close(lock, LOCK_WAIT_SECONDS_MAX)
+        finally:
+            lock.close()
         raise
-    return found

@@ -420,12 +420,13 @@ async def test_texts_that_are_gone_without_having_been_erased_are_found(copy: Pa
         ("CREATE INDEX other ON events (ref)", "index other "),
         ("ALTER TABLE refs ADD COLUMN more", "table refs "),
         ("UPDATE meta SET value = 1 WHERE name = 'counter.row'", "counter.row is 1,"),
-        ("UPDATE meta SET value = 'many' WHERE name = 'counter.row'", "counter.row is 'many',"),
-        ("DELETE FROM meta WHERE name = 'counter.name'", "counter.name is 0,"),
         ("INSERT INTO blobs (id, data) VALUES (99999, x'00')", "99999 is in use"),
+        ("INSERT INTO meta (name, value) VALUES ('evil', 1)", "row evil of"),
+        ("INSERT INTO tiles (level, place, digest) VALUES (8, 0, zeroblob(32))", "Tile 0 of level 8 "),
+        ("INSERT INTO tiles (level, place, digest) VALUES (0, 0, x'00')", "Tile 0 of level 0 "),
     ],
 )
-async def test_another_schema_and_lowered_counters_are_found(copy: Path, statement: str, named: str) -> None:
+async def test_another_schema_lowered_counters_and_stray_rows_are_found(copy: Path, statement: str, named: str) -> None:
     script(copy, statement)
     found = await problem(copy)
     assert (found.kind, found.what) == ("database", "file")

@@ -447,10 +447,21 @@ async def test_opening_an_epoch_again_is_answered_and_another_of_its_id_is_refus
         assert await desk.open("e1", "plan", tags=("t",)) == made
         others: list[dict[str, Any]] = [{"description": "Other."}, {"tags": ("u",)}, {"since": BEFORE_ANYTHING}]
         for other in others:
-            with pytest.raises(Conflict, match="other arguments"):
+            with pytest.raises(Conflict, match="other arguments") as caught:
                 await desk.open("e1", "plan", **{"tags": ("t",), **other})
+            assert "go on with that epoch" in caught.value.hint
         with pytest.raises(RequestReused):
             await desk.open("e2", "plan", request_id="r1")
+
+
+async def test_nobody_is_sent_to_a_sealed_epoch(tmp_path: Path) -> None:
+    async with open_epoch_desk(tmp_path) as desk:
+        await desk.open("e1", "plan")
+        await desk.seal("e1")
+        with pytest.raises(Conflict, match="other arguments") as caught:
+            await desk.open("e1", "plan", tags=("t",))
+        assert caught.value.hint == "Choose another id: that epoch is sealed, and nothing joins it any more."
+        assert caught.value.details["state"] == "sealed"
 
 
 @pytest.mark.parametrize("epoch", ["", "a/b", "a b", "e@1", "-e", "e..1", "e.lock", "x" * 196])

@@ -12,6 +12,7 @@ import pytest
 
 from asg_mcp.core.events import EventKind
 from asg_mcp.core.merkle import complete_root, leaf_hash, root_of_leaves
+from asg_mcp.errors import StoreCorrupt
 from asg_mcp.repo.ledger import log_event
 from asg_mcp.repo.logtree import TileReplay, check_tiles, leaf_at, log_root
 from asg_mcp.storage.base import Writer
@@ -90,3 +91,69 @@ async def test_a_tile_of_tiles_is_kept_too(tmp_path: Path) -> None:
             ]
     finally:
         await store.close()
+
+
+# --- tiles that are there before their events ---------------------------------------
+
+
+def keep_tile(path: Path, level: object, place: int, digest: object) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO tiles (level, place, digest) VALUES (?, ?, ?)", (level, place, digest))
+
+
+async def test_a_tile_that_is_there_already_and_is_right_stops_nobody(tmp_path: Path) -> None:
+    async with made_store(tmp_path) as made:
+        await made.store.write(partial(append, 260))
+        with made.store.reading() as reader:
+            digest = reader.tile(8, 0)
+        assert digest is not None
+        await made.store.write(lambda writer: writer.put_tile(8, 0, digest))
+        await made.store.write(partial(append, 300))
+        with made.store.reading() as reader:
+            assert check_tiles(reader) is None
+        assert made.store.integrity() == []
+
+
+@pytest.mark.parametrize("digest", [bytes(32), b"short", "no hash", 7])
+async def test_a_wrong_tile_ahead_of_its_events_is_named_with_what_to_do(tmp_path: Path, digest: object) -> None:
+    async with made_store(tmp_path) as made:
+        keep_tile(tmp_path / "state.db", 8, 0, digest)
+        await made.store.write(partial(append, 254))
+        for _ in range(2):
+            with pytest.raises(StoreCorrupt, match="Tile 0 of level 8 ") as caught:
+                await made.store.write(partial(append, 1))
+            assert "asg-mcp verify" in caught.value.hint
+            assert "asg-mcp restore FILE" in caught.value.hint
+        with made.store.reading() as reader:
+            assert reader.events_count() == 255
+
+
+@pytest.mark.parametrize(
+    ("level", "place", "digest", "told"),
+    [
+        (8, 0, bytes(32), "covers more events than there are (1)"),
+        (8, 5, bytes(32), "covers more events than there are (1)"),
+        (16, 0, bytes(32), "covers more events than there are (1)"),
+        (72, 0, bytes(32), "covers more events than there are (1)"),
+        (0, 0, bytes(32), "is none that a log can have"),
+        (7, 0, bytes(32), "is none that a log can have"),
+        (8, -1, bytes(32), "is none that a log can have"),
+        (-8, 0, bytes(32), "is none that a log can have"),
+        ("x", 0, bytes(32), "is none that a log can have"),
+    ],
+)
+async def test_a_stray_tile_is_found_wherever_it_is(
+    tmp_path: Path, level: object, place: int, digest: object, told: str
+) -> None:
+    async with made_store(tmp_path) as made:
+        assert made.store.integrity() == []
+        keep_tile(tmp_path / "state.db", level, place, digest)
+        assert made.store.integrity() == [f"Tile {place} of level {level} of the log's tree {told}"]
+
+
+async def test_a_kept_tile_that_is_no_hash_is_found(tmp_path: Path) -> None:
+    async with made_store(tmp_path) as made:
+        await made.store.write(partial(append, 300))
+        with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
+            database.execute("UPDATE tiles SET digest = x'00'")
+        assert made.store.integrity() == ["Tile 0 of level 8 of the log's tree is none that a log can have"]
