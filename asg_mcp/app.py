@@ -21,6 +21,7 @@ from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.paths import Tokens
 from asg_mcp.errors import (
     AsgError,
+    LimitExceeded,
     StorageError,
     StoreBusy,
     StoreCorrupt,
@@ -47,7 +48,7 @@ from asg_mcp.services.backups import backup_name, rotate
 from asg_mcp.services.classkeys import ClassKeys
 from asg_mcp.services.files import make_folder, new_file, remove
 from asg_mcp.services.keys import rotate_key
-from asg_mcp.services.marks import MarkFiles
+from asg_mcp.services.marks import BackupPlace, MarkFiles
 from asg_mcp.services.places import (
     archive_place,
     check_class_keys,
@@ -55,6 +56,7 @@ from asg_mcp.services.places import (
     place_file,
     place_of_backup,
     place_with_keys,
+    restored_from,
     unusable,
 )
 from asg_mcp.services.planscan import forget as forget_plans
@@ -176,6 +178,7 @@ async def back_up(path: Path, to: Path | None, keep: int, progress: Progress) ->
                 "Something was erased, and its bytes may still be in the file: a copy would have them too",
                 hint="Finish that first: asg-mcp redact --finish",
             )
+        await _note_place(repository, path, BackupPlace(folder / name, is_folder=not name))
         with workplace(folder) as made:
             at = time.time_ns() // 1_000
             mark = await anyio.to_thread.run_sync(lambda: copy_store(path, made, mark_of, progress))
@@ -223,7 +226,17 @@ async def restore(backup: Path, to: Path, author: Author, progress: Progress) ->
         place_file(made, to)
     with contextlib.suppress(OSError):
         marks_of(to).begin(new)
+    with contextlib.suppress(OSError, LimitExceeded):
+        # What is erased from the new store is in what it was made from still.
+        marks_of(to).note_place(new.origins[0], restored_from(backup, mark.size))
     return Copied(report, mark, to, size)
+
+
+async def _note_place(repository: Repository, path: Path, place: BackupPlace) -> None:
+    """Remember where a backup goes, so that `redact` looks there. Raises LimitExceeded."""
+    store = await repository.read(lambda view: mark_of(view.reader).origins[0])
+    with contextlib.suppress(OSError):  # `doctor` tells of a folder of marks that cannot be written to
+        marks_of(path).note_place(store, place)
 
 
 async def export_repository(path: Path, to: Path, progress: Progress, *, force: bool = False) -> Exported:

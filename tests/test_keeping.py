@@ -26,6 +26,7 @@ from asg_mcp.repo.results import EpochInfo
 from asg_mcp.repo.verify import Problem, VerifyReport
 from asg_mcp.services import places
 from asg_mcp.services.epochs import create_epoch, seal_epoch
+from asg_mcp.services.marks import BackupPlace
 from asg_mcp.storage.base import Reader
 from tests.kit.processes import unmeasured_environment
 from tests.repo.desk import Desk
@@ -212,6 +213,35 @@ async def test_a_backup_can_be_named_and_replaces_nothing(store: Path, tmp_path:
         await back_up(store, tmp_path / "mine.db", 0, silent)
     with pytest.raises(InvalidArgument, match="--keep counts"):
         await back_up(store, tmp_path / "other.db", 3, silent)
+
+
+async def test_where_a_backup_goes_is_noted_before_it_is_made(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = await write(store, 1)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app, "copy_store", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await back_up(store, tmp_path / "one.db", 0, silent)
+    one = BackupPlace(tmp_path / "one.db", is_folder=False)
+    assert marks_of(store).places(now.origins[0]) == ([one], [])
+    (tmp_path / "there").mkdir()
+    await back_up(store, one.path, 0, silent)
+    await back_up(store, tmp_path / "there", 0, silent)
+    there = BackupPlace(tmp_path / "there", is_folder=True)
+    assert set(marks_of(store).places(now.origins[0])[0]) == {replace(one, size=now.size), there}
+
+
+async def test_a_restored_store_remembers_what_it_was_made_from(store: Path, tmp_path: Path) -> None:
+    now = await write(store, 1)
+    await back_up(store, tmp_path / "one.db", 0, silent)
+    await restore(tmp_path / "one.db", tmp_path / "new.db", WHO, silent)
+    one = BackupPlace(tmp_path / "one.db", is_folder=False, size=now.size)
+    assert marks_of(tmp_path / "new.db").places(now.origins[0]) == ([one], [])
 
 
 async def test_a_damaged_store_has_no_backup_and_the_older_ones_stay(

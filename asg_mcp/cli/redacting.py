@@ -21,11 +21,19 @@ from asg_mcp.core.limits import VALUE_BYTES_MAX
 from asg_mcp.core.paths import parse_path
 from asg_mcp.core.values import JsonValue, checked
 from asg_mcp.errors import InvalidArgument, StorageError
-from asg_mcp.repo.marking import mark_of
-from asg_mcp.repo.redactplan import Finished, Plan, Receipt, Target
+from asg_mcp.repo.marking import Mark, mark_of
+from asg_mcp.repo.redactplan import (
+    PROVED_CHARS_MIN,
+    PROVED_TEXTS_MAX,
+    PROVED_WORDS_MIN,
+    Finished,
+    Plan,
+    Receipt,
+    Target,
+)
 from asg_mcp.repo.redactrules import INSIDE_CHARS_MIN, Secret
 from asg_mcp.repo.repository import PROGRAM, Repository
-from asg_mcp.services.redactproof import files_of, found_in, holding, needles_of
+from asg_mcp.services.redactproof import Held, files_of, found_in, holding, needles_of
 
 REDACT = "erase a value or a text from all of history; without --yes, only tell what would go"
 VALUE = "erase one value wherever it is, in all of history and inside of longer texts"
@@ -33,6 +41,14 @@ PATH = "erase every value that was ever at or below a path; the same values else
 COMMIT = "erase the texts of a commit: description, reasoning, tags, provenance"
 EVENT = "erase the texts of one event of the log"
 RECORD = "erase the texts of a session, outcome, speculation or epoch"
+EXIT_CODES = f"""\
+exit codes:
+  0    told what would go; with --yes: all of it is gone
+  1    nothing found to erase, or something of it is left: the answer says what
+  2    the command line was not understood
+  3    the store could not be opened; or it was erased and the file not made anew: {config.PROGRAM} redact --finish
+  130  interrupted; doctor tells whether --finish is due
+"""
 SHOWN_MAX = 20
 """Paths and names shown of each kind; --json has them all."""
 _FINISH = f"{config.PROGRAM} redact --finish"
@@ -40,6 +56,7 @@ _FINISH = f"{config.PROGRAM} redact --finish"
 
 def add_commands(command: ArgumentParser, add: Callable[..., ArgumentParser]) -> None:
     """The options of `redact`, and the commands below it."""
+    command.epilog = EXIT_CODES
     command.add_argument(
         "--finish", action="store_true", help="make the file anew, where that did not follow a redaction that was done"
     )
@@ -47,6 +64,7 @@ def add_commands(command: ArgumentParser, add: Callable[..., ArgumentParser]) ->
     for name, text in (("value", VALUE), ("path", PATH), ("commit", COMMIT), ("event", EVENT), ("record", RECORD)):
         below = add(name, redact, text, below=group)
         below.set_defaults(what=name)
+        below.epilog = EXIT_CODES
         _add_options(below)
         if name == "value":
             source = below.add_mutually_exclusive_group(required=True)
@@ -104,18 +122,19 @@ async def redact(output: Output, options: Namespace) -> int:
     with ProgressBar(output) as progress:
         async with open_repository(path, create=False) as repository:
             plan = await repository.redactions.find(target, progress)
-            backups = await _backups(repository, path, plan)
-            told = _told(plan, path, backups)
+            held = await _held(repository, path, plan)
+            told = _told(plan, path, held)
             told["unfinished"] = (await repository.health()).shrink_due
             if options.yes and plan.found.nothing and told["unfinished"]:
                 await repository.redactions.finish(plan, progress)
                 told["unfinished"] = False
             if options.yes and not plan.found.nothing:
-                names = tuple(file.name for file in backups)
                 receipt = await repository.redactions.erase(
-                    plan, author, options.reason, options.label, names, progress
+                    plan, author, options.reason, options.label, _names(held), progress
                 )
-                told = {**_told(plan, path, backups), "unfinished": False}
+                # A backup that came since is there by now, or finds that something was erased and is taken away.
+                held = await _held(repository, path, plan)
+                told = {**_told(plan, path, held), "unfinished": False}
                 try:
                     finished = await repository.redactions.finish(plan, progress)
                 except StorageError as error:
@@ -167,20 +186,32 @@ def _parsed(text: str) -> JsonValue:
     return checked(text) if isinstance(value, int | float) and not isinstance(value, bool) else checked(value)
 
 
-async def _backups(repository: Repository, path: Path, plan: Plan) -> list[Path]:
+async def _held(repository: Repository, path: Path, plan: Plan) -> Held:
+    """What is around the store; of nothing, where there is nothing to erase."""
+    if plan.found.nothing:
+        return Held()
     mark = await repository.read(lambda view: mark_of(view.reader))
-    marks, first = marks_of(path), plan.found.first_event
-    last = marks.last_backup(mark.origins[0])
-    other = None if last is None else last.path
-    archives = [file for file, size in marks.archives(mark.origins[0]).items() if first is None or size > first]
-    found = await anyio.to_thread.run_sync(lambda: holding(path.resolve(), first, other))
-    return sorted({*found, *archives})
+    return await anyio.to_thread.run_sync(lambda: _look_around(path, mark, plan.found.first_event))
+
+
+def _look_around(path: Path, mark: Mark, first: int | None) -> Held:
+    marks, store = marks_of(path), mark.origins[0]
+    places, damaged = marks.places(store)
+    archives = [file for file, size in marks.archives(store).items() if first is None or size > first]
+    held = holding(marks.path, mark.origins, first, places)
+    return Held(tuple(sorted({*held.files, *archives})), tuple(sorted({*held.unread, *damaged})))
+
+
+def _names(held: Held) -> tuple[str, ...]:
+    """What the receipt names: a log that is kept for ever needs no paths of this machine."""
+    names = *(file.name for file in held.files), *(f"{file.name} (not looked into)" for file in held.unread)
+    return tuple(name.encode(errors="replace").decode() for name in names)
 
 
 # --- telling ------------------------------------------------------------------------
 
 
-def _told(plan: Plan, path: Path, backups: list[Path]) -> dict[str, Any]:
+def _told(plan: Plan, path: Path, held: Held) -> dict[str, Any]:
     found = plan.found
     return {
         "store": str(path),
@@ -192,7 +223,10 @@ def _told(plan: Plan, path: Path, backups: list[Path]) -> dict[str, Any]:
         "short": isinstance(plan.rule, Secret) and not plan.rule.needles,
         "elsewhere": found.others(),
         "cannot": list(found.fixed),
-        "backups": [str(file) for file in backups],
+        "equal_elsewhere": plan.stays_equal(),
+        "mentioned": plan.proof().mentioned,
+        "backups": [str(file) for file in held.files],
+        "unread": [str(file) for file in held.unread],
         "done": False,
     }
 
@@ -208,6 +242,8 @@ def _done(
         "guessable_with": sorted(plan.found.classes),
         "replies": receipt.replies,
         "searched": [str(file) for file in files] if searched else [],
+        "searched_for": plan.proof().searched if searched else 0,
+        "mentioned": plan.proof().mentioned,
         "left": [str(file) for file in left],
         "left_rows": dict(finished.left),
         **_sizes(finished),
@@ -227,7 +263,8 @@ def _show_plan(output: Output, plan: Plan, path: Path, told: dict[str, Any]) -> 
     if output.as_json:
         output.document(told)
     elif found.nothing:
-        output.line(("Nothing to erase", WARN), f": {path} does not hold it.")
+        held = "holds it in what cannot be erased" if told["cannot"] else "does not hold it"
+        output.line(("Nothing to erase", WARN), f": {path} {held}.")
     else:
         output.line(("Would erase", STRONG), f" from {path}:")
         _show_found(output, told)
@@ -272,12 +309,24 @@ def _show_rest(output: Output, told: dict[str, Any]) -> None:
             "elsewhere",
             f"the same values were written {_many(told['elsewhere'], 'time')} at other paths, and stay there",
         )
+    elif told["equal_elsewhere"]:
+        output.field("elsewhere", "some of the same values are at other paths, and stay there")
+    same = told["elsewhere"] or told["equal_elsewhere"]
+    if told["mentioned"]:
+        output.field(
+            "" if same else "elsewhere", f"{told['mentioned']} of the texts are in other texts too, and stay there"
+        )
+    if told["mentioned"] or same:
+        output.field("", "`redact value` erases a text or a number everywhere, `redact path` what is at another path")
     if told["cannot"]:
         _show_list(output, "cannot", told["cannot"], style=BAD)
         output.field("", "keys and names are part of what every id covers, and cannot be erased")
     if told["backups"]:
         _show_list(output, "backups", told["backups"], style=WARN)
         output.field("", "these hold it still: delete them, and whatever was copied from them")
+    if told["unread"]:
+        _show_list(output, "not looked", told["unread"], style=WARN)
+        output.field("", "into these: backups were made there, and they are gone or cannot be read; they may hold it")
 
 
 def _show_list(output: Output, label: str, items: list[str], style: str = "") -> None:
@@ -294,25 +343,62 @@ def _show_done(output: Output, plan: Plan, told: dict[str, Any], path: Path) -> 
         output.field("replies", f"{told['replies']} remembered answers had it in their texts")
     output.field("receipt", f"event {told['receipt']} of the log; every id and every proof stands as it was")
     if told["counts"]["values"]:
-        text = "nobody can guess a short value from its id: the key was replaced"
-        if not told["rekeyed"]:
-            text = (
-                "the key that ids are made with stays: a short value can be guessed from its id by whoever has the file"
-            )
-        output.field("ids", (text, "" if told["rekeyed"] else WARN))
+        _show_ids(output, told)
     for name in told["guessable_with"]:
         output.field("", (f"but those of the class {name} can be guessed as long as its key is there", WARN))
     if told["left_rows"]:
         output.field("left", (f"in rows of the store: {told['left_rows']}. Repeat the command.", BAD))
-    elif told["searched"]:
-        names = ", ".join(Path(file).name for file in told["searched"])
-        output.field("searched", f"every row, and the bytes of {names}")
     else:
-        output.field("searched", "every row; a value this short has no bytes of its own to search for")
+        _show_search(output, plan, told)
     for file in told["left"]:
         why = "a key or a name has it" if plan.found.fixed else f"run {_FINISH}"
         output.field("left", (f"{file} has its bytes still: {why}", BAD))
     _show_rest(output, told)
+
+
+def _show_ids(output: Output, told: dict[str, Any]) -> None:
+    """Whether what went can be told from its id."""
+    if not told["rekeyed"]:
+        text = "the key that ids are made with stays: a short value can be guessed from its id by whoever has the file"
+        output.field("ids", (text, WARN))
+    elif told["equal_elsewhere"]:
+        text = (
+            "some of what went is equal to a value that stays, and has the same id: whoever can read that one can tell"
+        )
+        output.field("ids", (text, WARN))
+    else:
+        output.field("ids", "nobody can guess a short value from its id: the key was replaced")
+
+
+def _show_search(output: Output, plan: Plan, told: dict[str, Any]) -> None:
+    """What was looked through for what went, and why not all of it was looked for in the bytes of files."""
+    proof, names = plan.proof(), ", ".join(Path(file).name for file in told["searched"])
+    # Without a value or a path to look for, and without a text, nothing but what was erased is looked at again.
+    rows = "every row" if plan.rule is not None or names else "the rows that were erased"
+    if not names:
+        if isinstance(plan.rule, Secret):
+            output.field("searched", f"{rows}; a value this short has no bytes of its own to search for")
+            return
+        output.field("searched", f"{rows}, and no bytes of files")
+    else:
+        of = "" if proof.searched == proof.texts else f", for {proof.searched} of {_many(proof.texts, _what(plan))}"
+        output.field("searched", f"{rows}, and the bytes of {names}{of}")
+    others = proof.texts - proof.searched - proof.mentioned
+    if others:
+        output.field("", f"{others} {'has' if others == 1 else 'have'} no bytes to search for: {_why_not(plan)}")
+
+
+def _what(plan: Plan) -> str:
+    return "text" if plan.rule is None else "value"
+
+
+def _why_not(plan: Plan) -> str:
+    """Why not every text that goes is looked for in bytes."""
+    if plan.rule is None:
+        why = f"shorter than {PROVED_WORDS_MIN} characters"
+    else:
+        why = f"shorter than {PROVED_CHARS_MIN} characters, no text, or equal to a value that stays"
+    return f"{why}; or beyond {PROVED_TEXTS_MAX}" if plan.proof().texts > PROVED_TEXTS_MAX else why
 
 
 def _unfinished(output: Output, told: dict[str, Any], receipt: Receipt, error: StorageError) -> int:

@@ -151,6 +151,8 @@ MARK_SECONDS = 1.0
 """Between two high-water marks of a store that is written to without pause; each takes some 2 ms of a thread."""
 BACKUPS_KEPT_MAX = 10_000
 """The N of `backup --keep N`."""
+BACKUP_PLACES_MAX = 1_000
+"""Folders, and files by themselves, that a store was backed up to and that `redact` looks into."""
 
 # --- garbage collection -----------------------------------------------------------
 GRACE_SECONDS_DEFAULT = 14 * 24 * 3_600

@@ -30,6 +30,7 @@ from asg_mcp.repo.redacterasing import Erasing, Overtaken, subject_events, witho
 from asg_mcp.repo.redactplan import Finished, Plan, Receipt, Target
 from asg_mcp.repo.redactrules import Place, Rule, Secret, kept_of
 from asg_mcp.repo.redactsurvey import Survey
+from asg_mcp.repo.redacttexts import Listening, Mentions, strings_in, strings_of_event
 from asg_mcp.repo.resolve import commit_by_prefix, resolve_ref, state_at
 from asg_mcp.repo.screening import Screen, names_of
 from asg_mcp.storage.base import Reader, RecordKind, Store
@@ -64,6 +65,8 @@ class Redactions:
             raise InvalidArgument("There is no reason", hint="Say in a few words why: it stays in the log.")
         if isinstance(plan.rule, Secret) and plan.rule.is_told([reason, label]):
             raise InvalidArgument("The reason contains what is to be erased", hint="Say it without the value itself.")
+        if isinstance(plan.rule, Secret):
+            backups = tuple(map(plan.rule.masked, backups))
         told = {"reason": checked["reason"], "label": checked["label"], "backups": list(backups)}
         for _ in range(TRIES_MAX):
             try:
@@ -94,15 +97,32 @@ class Redactions:
         with self._store.reading() as reader:
             self._direct(reader, plan)
         self._through(plan, progress, stored=stored)
+        if rule is None:
+            self._listen(plan, progress, stored=stored)
         return plan
 
     def _look(self, plan: Plan, progress: Progress) -> dict[str, int]:
-        """How much of what went is still there. What cannot be erased is not counted."""
+        """How much of what went is still there. What cannot be erased is not counted.
+
+        Texts that are elsewhere too, and stay there, are noted in the plan: they are in the bytes of files still.
+        """
         if plan.rule is None:
-            with self._store.reading(stored=True) as reader:
-                commits = sum(not isinstance(reader.commit(seq).parts[11], bytes) for seq in plan.found.texts)
-                events = sum(not is_withheld(row) for index in plan.found.events if (row := reader.event(index)))
-            return {"texts": commits, "events": events} if commits or events else {}
+            left = self._left_texts(plan)
+        else:
+            again = Plan(plan.target, plan.rule, self._surveyed(plan.rule), plan.state)
+            self._through(again, progress, stored=True)
+            left = {} if again.found.nothing else again.counts()
+        if not isinstance(plan.rule, Secret):
+            self._listen(plan, progress, stored=True)
+        return {name: number for name, number in {**left, "replies": self._left_replies(plan)}.items() if number}
+
+    def _left_texts(self, plan: Plan) -> dict[str, int]:
+        with self._store.reading(stored=True) as reader:
+            commits = sum(not isinstance(reader.commit(seq).parts[11], bytes) for seq in plan.found.texts)
+            events = sum(not is_withheld(row) for index in plan.found.events if (row := reader.event(index)))
+        return {"texts": commits, "events": events}
+
+    def _left_replies(self, plan: Plan) -> int:
         secrets, replies, after = plan.texts_gone(), 0, b""
         while secrets:
             with self._store.reading(stored=True) as reader:
@@ -111,10 +131,20 @@ class Redactions:
                 break
             after = page[-1][0]
             replies += sum(without(secrets, reply.answer) is not reply.answer for _, reply in page)
-        again = Plan(plan.target, plan.rule, Survey(self._store.hasher, plan.rule, bytes(CLASS_KEY_BYTES)), plan.state)
-        self._through(again, progress, stored=True)
-        left = {} if again.found.nothing else again.counts()
-        return {name: number for name, number in {**left, "replies": replies}.items() if number}
+        return replies
+
+    def _listen(self, plan: Plan, progress: Progress, *, stored: bool) -> None:
+        """Note which of the texts that go are elsewhere, too."""
+        forms = plan.forms_gone()
+        if not forms:
+            return
+        rule = Mentions(forms)
+        listening = Listening(self._store.hasher, rule, plan.found.texts, plan.found.events)
+        self._through(Plan(plan.target, rule, listening, plan.state), progress, stored=stored)
+        plan.mentioned |= rule.found
+
+    def _surveyed(self, rule: Rule) -> Survey:
+        return Survey(self._store.hasher, rule, bytes(CLASS_KEY_BYTES))
 
     def _through(self, plan: Plan, progress: Progress, *, stored: bool) -> None:
         with self._store.reading() as reader:
@@ -166,10 +196,15 @@ class Redactions:
             if not isinstance(reader.commit(seq).parts[11], bytes):
                 found.texts.add(seq)
                 found.first_seq = seq
+                plan.texts.update(dict.fromkeys(strings_in(reader.commit(seq).parts[11])))
         elif target.what == "event":
             found.events.update(_with_body(reader, [_index_of(reader, target.name)]))
         elif target.what == "record":
             found.events.update(_with_body(reader, _events_about(reader, target)))
+        for index in sorted(found.events):
+            row = reader.event(index)
+            assert row is not None, "BUG: it was found"
+            plan.texts.update(dict.fromkeys(strings_of_event(row)))
         if found.events:
             found.first_event = min(found.events)
 

@@ -296,10 +296,14 @@ class Survey:
         value_id = blob.id if blob is not None else self._hasher.value_ids.of(value)
         return any(self.rule.is_at(key, value_id) for key in keys)
 
+    def stays(self, canonical: bytes) -> bool:
+        """Whether a value, by its canonical bytes, was found where it stays; not known where too many do."""
+        return _pinned_name(canonical) in self._known
+
     def _stays(self, canonical: bytes, *, count: bool) -> None:
         if count and isinstance(self.rule, Place):
             self.found.elsewhere[canonical] = self.found.elsewhere.get(canonical, 0) + 1
-        name = canonical if len(canonical) <= DIGEST_BYTES else blake3(canonical).digest()
+        name = _pinned_name(canonical)
         if name in self._known or self.pins_over:
             return
         self._known.add(name)
@@ -370,6 +374,10 @@ def flat(state: State | None, tokens: Tokens, op: Op) -> str:
         key += ELEMENT if in_list or (op is Op.INSERT and index == last) else map_segment(token)
         spot = None if spot is None or state is None else state.child(spot, token)
     return key + ELEMENT if op is Op.APPEND else key
+
+
+def _pinned_name(canonical: bytes) -> bytes:
+    return canonical if len(canonical) <= DIGEST_BYTES else blake3(canonical).digest()
 
 
 def _may_be_index(token: str) -> bool:

@@ -10,6 +10,7 @@ an older incarnation's backups are not a newer one's to throw away.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from asg_mcp.repo.marking import Mark
 FOLDER_SUFFIX = ".backups"
 """After the store's name: the folder of its backups, where none is given."""
 _SUFFIX = ".db"
+_ORIGIN_CHARS = 8
 _TOLD = re.compile(r"(\d{8}T\d{6}\.\d{3}Z)-(\d{1,19})")
+_NAME = re.compile(rf".+-(.{{{_ORIGIN_CHARS}}})-{_TOLD.pattern}{re.escape(_SUFFIX)}", re.DOTALL)
 
 
 def default_folder(store: Path) -> Path:
@@ -54,5 +57,12 @@ def rotate(folder: Path, store: Path, mark: Mark, keep: int) -> list[Path]:
     return removed
 
 
+def size_told(name: str, origins: Sequence[str]) -> int | None:
+    """How many events the log of a backup has, by its name; None for what is no backup of a log of these names."""
+    told = _NAME.fullmatch(name)
+    ours = told is not None and any(origin.rpartition("/")[2][:_ORIGIN_CHARS] == told[1] for origin in origins)
+    return int(told[3]) if told is not None and ours else None
+
+
 def _stem(store: Path, mark: Mark) -> str:
-    return f"{store.stem}-{mark.origins[-1].rpartition('/')[2][:8]}-"
+    return f"{store.stem}-{mark.origins[-1].rpartition('/')[2][:_ORIGIN_CHARS]}-"

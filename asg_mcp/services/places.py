@@ -10,6 +10,7 @@ from asg_mcp.errors import AsgError, InvalidArgument, StoreIncompatible
 from asg_mcp.services.backups import default_folder
 from asg_mcp.services.classkeys import ClassKeys
 from asg_mcp.services.files import make_folder, place_new, sync_folder
+from asg_mcp.services.marks import BackupPlace
 
 
 def place_of_backup(path: Path, to: Path | None, keep: int) -> tuple[Path, str]:
@@ -20,6 +21,11 @@ def place_of_backup(path: Path, to: Path | None, keep: int) -> tuple[Path, str]:
         raise InvalidArgument("--keep counts the backups in a folder, and --to names a file", hint="Name a folder.")
     _check_free(to)
     return to.parent.resolve(), to.name
+
+
+def restored_from(backup: Path, size: int) -> BackupPlace:
+    """The backup that a store was made from, links followed, whose log has this size."""
+    return BackupPlace(backup.resolve(), is_folder=False, size=size)
 
 
 def new_place(to: Path) -> Path:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from asg_mcp.repo.redactplan import PROVED_CHARS_MIN, Plan
-from asg_mcp.services.backups import default_folder
+from asg_mcp.repo.redactplan import Plan
+from asg_mcp.services.backups import default_folder, size_told
+from asg_mcp.services.marks import BackupPlace, is_gone
 
 _SIZE = re.compile(r"-\d{8}T\d{6}\.\d{3}Z-(\d{1,19})\.db")
 _COPIES = ".asg-copy-*.part"
@@ -16,25 +20,59 @@ _CHUNK_BYTES = 4 * 1_024 * 1_024
 _SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock")
 
 
-def holding(store: Path, first_event: int | None, other: Path | None) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is left of what goes, outside of the store."""
+
+    files: tuple[Path, ...] = ()
+    """Backups, archives and left-over copies that may hold it."""
+    unread: tuple[Path, ...] = ()
+    """Places that could not be looked into: nobody knows what is there."""
+
+
+def holding(store: Path, origins: Sequence[str], first_event: int | None, places: Iterable[BackupPlace] = ()) -> Held:
     """The backups and left-over copies that may hold what first came with an event of this index.
 
-    A backup's name says how many events its log has; of any other file nothing is known, so it is named. `other` is a
-    backup that lies elsewhere.
+    `origins` are the names of the store's log, `places` where backups of it went. A backup's name says how many events
+    its log has; of any other file nothing is known, so it is named. A file that is gone from its folder is left out; a
+    folder that is not there may be on a disk that will be there again, so it is not looked into.
     """
-    folders = [default_folder(store), store.parent]
-    found = {other} if other is not None and other.exists() else set()
-    for folder in folders:
-        if folder.is_dir():
-            found.update(folder.glob(_COPIES))
-    if folders[0].is_dir():
-        found.update(file for file in folders[0].iterdir() if file.is_file() and not file.name.startswith("."))
-    return sorted(file for file in found if _may_hold(file, first_event))
+    default = default_folder(store)
+    folders, found, unread = {default: False, store.parent: False}, set[Path](), set[Path]()
+    for place in places:
+        folder = place.path if place.is_folder else place.path.parent
+        folders[folder] = folder != default
+        if not place.is_folder and not is_gone(place.path) and _is_later(place.size, first_event):
+            found.add(place.path)
+    for folder, noted in folders.items():
+        try:
+            names = os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            unread.update({folder} if noted else ())
+            continue
+        except OSError:
+            unread.add(folder)
+            continue
+        files = (folder / name for name in names)
+        found.update(file for file in files if _may_hold(file, origins, first_event, folder == default))
+    return Held(tuple(sorted(found)), tuple(sorted(unread)))
 
 
-def _may_hold(file: Path, first_event: int | None) -> bool:
-    told = _SIZE.search(file.name)
-    return told is None or first_event is None or int(told[1]) > first_event
+def _may_hold(file: Path, origins: Sequence[str], first_event: int | None, own: bool) -> bool:
+    """Whether to name what is in the store's own folder of backups, or in one that others may share."""
+    if fnmatchcase(file.name, _COPIES):
+        return True
+    if own:
+        told = _SIZE.search(file.name)
+        size = None if told is None else int(told[1])
+        return not file.name.startswith(".") and not os.path.isdir(file) and _is_later(size, first_event)
+    size = size_told(file.name, origins)
+    return size is not None and _is_later(size, first_event)
+
+
+def _is_later(size: int | None, first_event: int | None) -> bool:
+    """Whether a log of this size has an event; where one of the two is not known it is taken to have it."""
+    return size is None or first_event is None or size > first_event
 
 
 def files_of(store: Path) -> list[Path]:
@@ -45,8 +83,7 @@ def files_of(store: Path) -> list[Path]:
 
 def needles_of(plan: Plan) -> list[bytes]:
     """What to look for in bytes: the texts that went, as they are and in small letters, as indexes have them."""
-    forms = {form for secret in plan.texts_gone() for form in secret.needles if len(form) >= PROVED_CHARS_MIN}
-    return sorted({text.encode(errors="surrogatepass") for form in forms for text in (form, form.lower())})
+    return sorted(form.encode(errors="surrogatepass") for form in plan.forms_gone())
 
 
 def found_in(files: Iterable[Path], needles: Sequence[bytes]) -> list[Path]:

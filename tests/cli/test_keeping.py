@@ -169,6 +169,9 @@ def test_an_older_copy_is_refused_with_what_to_do_and_verify_names_it(run: Run, 
     ran = run("verify", "--json", "--db", str(store))
     assert (ran.code, ran.document["ok"]) == (1, False)
     assert ran.document["problems"][0]["kind"] == "mark"
+    ran = run("verify", "--db", str(store))
+    assert "asg-mcp restore FILE --to NEWFILE" in " ".join(ran.out.split())
+    assert "get and log" not in ran.out, "they refuse it too"
     ran = run("doctor", "--db", str(store))
     assert ran.code == 1
     assert "older copy of itself" in ran.out

@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asg_mcp.app import open_repository
-from asg_mcp.core.intents import Author
+from asg_mcp.core.intents import Author, Category, Intent
+from asg_mcp.core.operations import Op, Operation
+from asg_mcp.core.paths import parse_path
+from asg_mcp.core.values import JsonValue
 from asg_mcp.errors import StoreBusy
+from asg_mcp.repo.ledger import event_body
 from asg_mcp.repo.redacting import Redactions
+from asg_mcp.repo.redactplan import Receipt
+from asg_mcp.repo.repository import Guard
+from asg_mcp.storage.sqlite import SqliteStore
 from tests.cli.conftest import Run
 from tests.repo.desk import Desk
 from tests.repo.redactdesk import holding
@@ -110,6 +119,189 @@ def test_an_archive_that_was_made_before_is_named_as_one_that_holds_it_still(
     asyncio.run(write())
     told = run("redact", "value", "--at", "/db/password", "--db", str(pasted), "--yes", "--json", *WHY).document
     assert told["backups"] == []  # what was written later is not in it
+
+
+def test_backups_at_every_place_are_named_in_the_answer_and_in_the_receipt(
+    run: Run, pasted: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folders = [tmp_path / name for name in ("A", "B", "gone")]
+    for folder in folders:
+        folder.mkdir()
+    one, deleted = tmp_path / "one.db", tmp_path / "deleted.db"
+    places = [*folders[:1] * 2, *folders[1:], one, deleted, folders[0] / "two.db"]
+    made = []
+    for place in places:
+        keep = ("--keep", "5") if place in folders else ()
+        made.append(Path(run("backup", "--db", str(pasted), "--to", str(place), *keep, "--json").document["path"]))
+    deleted.unlink()
+    made[3].unlink()
+    folders[2].rmdir()
+    left = tmp_path / "B" / ".asg-copy-0123.part"
+    left.mkdir()
+    there = sorted({*made, left} - {deleted, made[3]})
+    assert len(there) == 6
+    typed(monkeypatch, SECRET)
+    ran = run("redact", "value", "--stdin", "--db", str(pasted), "--yes", "--json", *WHY)
+    assert ran.document["backups"] == [str(file) for file in there]
+    assert ran.document["unread"] == [str(folders[2])]
+    body = _event_body(pasted, ran.document["receipt"])
+    assert body["backups"] == [*(file.name for file in there), "gone (not looked into)"]
+
+
+def test_a_place_of_backups_that_cannot_be_looked_into_is_said_to_be_that(
+    run: Run, pasted: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "usb").mkdir()
+    assert run("backup", "--db", str(pasted), "--to", str(tmp_path / "usb" / "one.db")).code == 0
+    (tmp_path / "usb").rename(tmp_path / "away")
+    ran = run("redact", "value", "--at", "/db/password", "--db", str(pasted), *WHY)
+    assert f"not looked  {tmp_path / 'usb'}\n" in ran.out
+    assert "these hold it still" not in ran.out
+
+
+def test_a_backup_whose_name_is_the_secret_is_not_in_the_receipt_by_it(run: Run, pasted: Path, tmp_path: Path) -> None:
+    assert run("backup", "--db", str(pasted), "--to", str(tmp_path / f"{SECRET}.db")).code == 0
+    ran = run("redact", "value", "--at", "/db/password", "--db", str(pasted), "--yes", "--json", *WHY)
+    assert ran.document["gone"]
+    assert _event_body(pasted, ran.document["receipt"])["backups"] == ["***.db"]
+
+
+def test_a_backup_that_is_made_while_something_is_erased_is_named(
+    run: Run, pasted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erase, made = Redactions.erase, pasted.with_name("state.db.backups") / "just-now.db"
+
+    async def slow(self: Redactions, *given: Any) -> Receipt:
+        made.parent.mkdir()
+        made.touch()
+        return await erase(self, *given)
+
+    monkeypatch.setattr(Redactions, "erase", slow)
+    ran = run("redact", "value", "--at", "/db/password", "--db", str(pasted), "--yes", "--json", *WHY)
+    assert ran.document["backups"] == [str(made)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_backup_whose_name_is_no_text_keeps_nothing_from_being_erased(run: Run, pasted: Path) -> None:
+    folder = pasted.with_name("state.db.backups")
+    folder.mkdir()
+    (folder / os.fsdecode(b"old-\xff.db")).touch()
+    ran = run("redact", "value", "--at", "/db/password", "--db", str(pasted), "--yes", *WHY)
+    assert ran.code == 0
+    assert run("verify", "--db", str(pasted)).code == 0
+
+
+def test_where_there_is_nothing_to_erase_nothing_is_said_of_backups(run: Run, pasted: Path) -> None:
+    assert run("backup", "--db", str(pasted)).code == 0
+    for options in ((), ("--yes",)):
+        ran = run("redact", "path", "/nope", "--db", str(pasted), *WHY, *options)
+        assert (ran.code, ran.out) == (1, f"Nothing to erase: {pasted} does not hold it.\n")
+    assert run("redact", "path", "/nope", "--db", str(pasted), "--json", *WHY).document["backups"] == []
+
+
+def test_a_value_that_only_a_key_has_is_not_said_not_to_be_there(
+    run: Run, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASG_SECRETS", "/=allow")
+    _write(store, f"/keys/{SECRET}", 1)
+    typed(monkeypatch, SECRET)
+    ran = run("redact", "value", "--stdin", "--db", str(store), *WHY)
+    assert ran.code == 1
+    assert ran.out.startswith(f"Nothing to erase: {store} holds it in what cannot be erased.")
+
+
+def _event_body(store: Path, index: int) -> dict[str, Any]:
+    async def read() -> dict[str, Any]:
+        async with open_repository(store, create=False) as repository:
+            row = await repository.read(lambda view: view.reader.event(index))
+            assert row is not None
+            return event_body(row)
+
+    return asyncio.run(read())
+
+
+def _write(store: Path, path: str, value: JsonValue, intent: Intent | None = None) -> str:
+    async def write() -> str:
+        async with open_repository(store, create=False) as repository:
+            told = intent or Intent(Category.FIX, "A change.")
+            operation = Operation(Op.SET, parse_path(path), value)
+            done = await repository.commit("main", [operation], told, Author("local:tester", "writer"), Guard())
+            return done.commit.hex()
+
+    return asyncio.run(write())
+
+
+LONG_WHY = "Ludmilla Pelargonium told us so. " * 20
+
+
+def test_the_bytes_of_the_files_are_searched_for_the_texts_of_a_commit(run: Run, store: Path) -> None:
+    commit = _write(
+        store, "/a", 1, Intent(Category.FIX, "The Pelargonium protocol", LONG_WHY, tags=("shared-by-two", "bug"))
+    )
+    _write(store, "/b", 1, Intent(Category.FIX, "For shared-by-two."))
+    ran = run("redact", "commit", commit, "--db", str(store), "--yes", *WHY)
+    assert ran.code == 0
+    assert "searched    every row, and the bytes of state.db" in ran.out
+    assert "for 2 of 4 texts" in ran.out
+    assert "1 has no bytes to search for: shorter than 12 characters" in ran.out
+    assert "elsewhere   1 of the texts are in other texts too, and stay there" in ran.out
+    assert "a value this short" not in ran.out
+    assert holding(store.parent, LONG_WHY, "pelargonium") == []
+
+
+def test_texts_of_a_commit_whose_bytes_are_in_a_file_still_are_no_success(
+    run: Run, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = _write(store, "/a", 1, Intent(Category.FIX, "The Pelargonium protocol"))
+
+    async def idle(_: object) -> tuple[int, int]:
+        """As if the file had not been made anew."""
+        store.with_name("state.db.lock").write_bytes(b"The Pelargonium protocol")
+        return 1, 1
+
+    monkeypatch.setattr(SqliteStore, "shrink", idle)
+    ran = run("redact", "commit", commit, "--db", str(store), "--yes", "--json", *WHY)
+    assert ran.code == 1
+    assert not ran.document["gone"]
+    assert str(store.with_name("state.db.lock")) in ran.document["left"]
+
+
+def test_texts_too_short_to_search_for_are_said_to_be_that(run: Run, store: Path) -> None:
+    commit = _write(store, "/a", 1, Intent(Category.FIX, "Moved."))
+    ran = run("redact", "commit", commit, "--db", str(store), "--yes", *WHY)
+    assert ran.code == 0
+    assert "searched    the rows that were erased, and no bytes of files" in ran.out
+    assert "1 has no bytes to search for: shorter than 12 characters" in ran.out
+
+
+def test_values_of_a_path_without_bytes_of_their_own_are_said_to_be_that(run: Run, store: Path) -> None:
+    _write(store, "/users/7", {"name": "Ludmilla", "age": 37})
+    ran = run("redact", "path", "/users/7", "--db", str(store), "--yes", *WHY)
+    assert "searched    every row, and the bytes of state.db" in ran.out
+    assert "for 1 of 2 values" in ran.out
+    assert "1 has no bytes to search for: shorter than 6 characters, no text" in ran.out
+    assert "nobody can guess a short value from its id" in ran.out
+
+
+def test_a_value_that_stays_elsewhere_is_said_to_be_told_by_its_id(run: Run, store: Path) -> None:
+    _write(store, "/users/7/hiv", True)
+    _write(store, "/flag", True)
+    ran = run("redact", "path", "/users/7", "--db", str(store), "--yes", *WHY)
+    assert ran.code == 0
+    assert "nobody can guess" not in ran.out
+    assert "some of what went is equal to a value that stays, and has the same id" in ran.out
+    assert "`redact path` what is at another path" in ran.out
+    _write(store, "/users/8/hiv", False)
+    told = run("redact", "path", "/users/8", "--db", str(store), "--yes", "--json", *WHY).document
+    assert (told["rekeyed"], told["equal_elsewhere"]) == (True, False)
+
+
+@pytest.mark.parametrize("given", [(), ("value",), ("commit",)])
+def test_help_tells_what_its_own_exit_codes_mean(run: Run, given: tuple[str, ...]) -> None:
+    told = run("redact", *given, "--help").out
+    assert "something of it is left" in told
+    assert "redact --finish" in told.partition("exit codes:")[2]
+    assert "verify and doctor" not in told
 
 
 def test_the_receipt_tells_who_why_and_what_and_not_the_value(

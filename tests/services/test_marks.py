@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asg_mcp.errors import LimitExceeded
 from asg_mcp.repo.marking import Mark
-from asg_mcp.services.marks import MarkFiles
+from asg_mcp.services import marks as marks_module
+from asg_mcp.services.marks import BackupPlace, MarkFiles
 
 FIRST, SECOND, SIBLING = "asg-mcp/aa", "asg-mcp/bb", "asg-mcp/cc"
 
@@ -118,6 +120,63 @@ def test_archives_are_remembered_for_as_long_as_they_are_where_they_were_made(ma
     (marks.folder(FIRST) / "archive-torn.json").write_text("{")
     assert marks.archives(FIRST) == {one: 9, two: 7}
     assert marks.held(FIRST) == mark(30)
+
+
+def test_every_place_that_backups_went_to_is_remembered(marks: MarkFiles, tmp_path: Path) -> None:
+    assert marks.places(FIRST) == ([], [])
+    folder, one = BackupPlace(tmp_path / "there", is_folder=True), BackupPlace(tmp_path / "one.db", is_folder=False)
+    for place in (folder, one, folder):
+        marks.note_place(FIRST, place)
+    marks.note_backup(mark(5), one.path, 1_000)
+    marks.note_backup(mark(7), folder.path / "state.db", 2_000)
+    places, damaged = marks.places(FIRST)
+    assert set(places) == {folder, BackupPlace(one.path, is_folder=False, size=5)}
+    assert damaged == []
+    assert marks.places(SECOND) == ([], [])
+
+
+def test_a_note_of_a_place_that_cannot_be_read_is_told(marks: MarkFiles, tmp_path: Path) -> None:
+    place = BackupPlace(tmp_path / "there", is_folder=True)
+    marks.note_place(FIRST, place)
+    for number, content in enumerate(["", "{", "[]", '{"path": "/x", "folder": true}', '{"path": 3, "size": null}']):
+        (marks.folder(FIRST) / f"place-{number}.json").write_text(content)
+    places, damaged = marks.places(FIRST)
+    assert places == [place]
+    assert [file.name for file in damaged] == [f"place-{number}.json" for number in range(5)]
+
+
+def test_the_backup_that_an_earlier_program_remembered_is_not_forgotten_with_the_next(
+    marks: MarkFiles, tmp_path: Path
+) -> None:
+    marks.note_backup(mark(5), tmp_path / "old.db", 1_000)
+    before = BackupPlace(tmp_path / "old.db", is_folder=False, size=5)
+    assert marks.places(FIRST) == ([before], [])
+    new = BackupPlace(tmp_path / "there", is_folder=True)
+    marks.note_place(FIRST, new)
+    marks.note_backup(mark(7), new.path / "x.db", 2_000)
+    assert set(marks.places(FIRST)[0]) == {before, new}
+
+
+def test_of_too_many_places_the_first_that_is_gone_is_forgotten_and_none_that_is_there(
+    marks: MarkFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks_module, "BACKUP_PLACES_MAX", 3)
+    places = [BackupPlace(tmp_path / str(number), is_folder=False) for number in range(6)]
+    for number, place in enumerate(places[:3]):
+        marks.note_place(FIRST, place)
+        [note] = (file for file in marks.folder(FIRST).glob("place-*") if str(place.path) in file.read_text())
+        os.utime(note, (number, number))
+    places[0].path.touch()
+    marks.note_place(FIRST, places[3])
+    assert set(marks.places(FIRST)[0]) == {places[0], places[2], places[3]}, "1 was the oldest that is gone"
+    marks.note_place(FIRST, places[2])
+    assert len(marks.places(FIRST)[0]) == 3, "it was one of them"
+    for place in places[2:4]:
+        place.path.touch()
+    with pytest.raises(LimitExceeded, match="at 3 places already") as caught:
+        marks.note_place(FIRST, places[4])
+    assert caught.value.details["limit"] == "BACKUP_PLACES_MAX"
+    assert set(marks.places(FIRST)[0]) == {places[0], places[2], places[3]}
 
 
 def test_the_last_backup_is_remembered_with_the_place_and_the_time(marks: MarkFiles, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import pytest
 from asg_mcp.errors import InvalidArgument
 from asg_mcp.repo.redactrules import Secret
 from asg_mcp.services import redactproof
-from asg_mcp.services.redactproof import files_of, found_in, holding
+from asg_mcp.services.marks import BackupPlace
+from asg_mcp.services.redactproof import Held, files_of, found_in, holding
 
 NAME = "state-0a1b2c3d-20261121T073000.250Z-{}.db"
+LOG = ("asg-mcp/99999999ffff", "asg-mcp/0a1b2c3d4e5f")
 
 
 def made(path: Path, data: bytes = b"x") -> Path:
@@ -23,8 +25,9 @@ def made(path: Path, data: bytes = b"x") -> Path:
 def test_backups_that_are_older_than_what_was_erased_are_not_named(tmp_path: Path) -> None:
     store, folder = tmp_path / "state.db", tmp_path / "state.db.backups"
     old, new = made(folder / NAME.format(7)), made(folder / NAME.format(8))
-    assert holding(store, 7, None) == [new]
-    assert holding(store, None, None) == [old, new]
+    (folder / "a-folder").mkdir()
+    assert holding(store, LOG, 7) == Held((new,))
+    assert holding(store, LOG, None) == Held((old, new))
 
 
 def test_what_nothing_is_known_of_is_named(tmp_path: Path) -> None:
@@ -32,9 +35,38 @@ def test_what_nothing_is_known_of_is_named(tmp_path: Path) -> None:
     by_hand = made(folder / "before-the-holidays.db")
     left = tmp_path / ".asg-copy-0123.part"
     left.mkdir()
-    elsewhere = made(tmp_path / "usb.db")
-    assert holding(store, 7, elsewhere) == sorted([by_hand, left, elsewhere])
-    assert holding(store, 7, tmp_path / "gone.db") == sorted([by_hand, left])
+    elsewhere = BackupPlace(made(tmp_path / "usb.db"), is_folder=False)
+    assert holding(store, LOG, 7, [elsewhere]) == Held(tuple(sorted([by_hand, left, elsewhere.path])))
+    gone = BackupPlace(tmp_path / "gone.db", is_folder=False)
+    assert holding(store, LOG, 7, [gone]) == Held(tuple(sorted([by_hand, left])))
+
+
+def test_every_place_that_backups_went_to_is_looked_into(tmp_path: Path) -> None:
+    store, shared = tmp_path / "here" / "state.db", tmp_path / "shared"
+    ours = [made(shared / NAME.format(number)) for number in (8, 9)]
+    earlier_log = made(shared / "old-name-99999999-20261121T073000.250Z-30.db")
+    made(shared / NAME.format(7))
+    made(shared / "other-77777777-20261121T073000.250Z-30.db")
+    made(shared / "letters.txt")
+    (tmp_path / "usb" / ".asg-copy-0123.part").mkdir(parents=True)
+    late, early = made(tmp_path / "usb" / "late.db"), made(tmp_path / "usb" / "early.db")
+    places = [
+        BackupPlace(shared, is_folder=True),
+        BackupPlace(late, is_folder=False, size=8),
+        BackupPlace(early, is_folder=False, size=7),
+    ]
+    found = holding(store, LOG, 7, places)
+    assert set(found.files) == {*ours, earlier_log, late, tmp_path / "usb" / ".asg-copy-0123.part"}
+    assert found.unread == ()
+
+
+def test_a_folder_that_is_gone_or_cannot_be_read_is_named_as_one_that_was_not_looked_into(tmp_path: Path) -> None:
+    loop, unmounted = tmp_path / "loop", tmp_path / "usb"
+    loop.symlink_to(loop)
+    places = [BackupPlace(loop, is_folder=True), BackupPlace(unmounted / "one.db", is_folder=False)]
+    assert holding(tmp_path / "state.db", LOG, 7, places) == Held((), (loop, unmounted))
+    of_the_store = BackupPlace(tmp_path / "state.db.backups", is_folder=True)
+    assert holding(tmp_path / "state.db", LOG, 7, [of_the_store]) == Held(), "nobody mounts a disk there"
 
 
 def test_a_needle_is_found_wherever_the_chunks_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
