@@ -314,8 +314,8 @@ async def test_a_value_that_says_that_it_was_erased_at_another_time_is_damage(
 ) -> None:
     def earlier(writer: Rewriter, _: Hasher) -> None:
         for row, parts in writer.node_rows(0, 100):
-            start, *_ = leaf_entries(parts)
-            for at, key, _, value in packed_entries(parts, start) if start else ():
+            start = leaf_entries(parts)[0]
+            for at, key, _kind, value in packed_entries(parts, start) if start else ():
                 if key.startswith("l") and type(value) is Blob and value.erased_after == 7:
                     erase_packed(parts, at, value.id, after)
                     writer.put_node_parts(row, parts)
