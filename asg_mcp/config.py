@@ -15,8 +15,9 @@ from pathlib import Path
 
 import platformdirs
 
-from asg_mcp.core.secretpolicy import Policy, parse_policy
-from asg_mcp.errors import InvalidArgument
+from asg_mcp.core.secretpolicy import Action, Policy, parse_policy
+from asg_mcp.core.secretscan import find_secrets
+from asg_mcp.errors import InvalidArgument, SecretRefused
 
 if sys.platform != "win32":
     import pwd
@@ -81,8 +82,20 @@ def client_folder(variable: str) -> Path | None:
 
 
 def default_agent(agent: str = "") -> str:
-    """The agent given with --agent, else in ASG_AGENT; empty when neither names one."""
-    return agent or os.environ.get(AGENT_VARIABLE, "")
+    """The agent given with --agent, else in ASG_AGENT; empty when neither names one.
+
+    Raises SecretRefused for a secret, which would be in every header that is written, unless ASG_SECRETS allows it.
+    """
+    named = agent or os.environ.get(AGENT_VARIABLE, "")
+    for found in find_secrets(named):
+        if secrets_policy().action(found.rule.kind, None) is not Action.ALLOW:
+            raise SecretRefused(
+                f"A secret is not stored: {found.rule.name} as the name of the agent",
+                hint=f"Name the agent with --agent or {AGENT_VARIABLE}, and keep the secret where it belongs.",
+                rule=found.rule.name,
+                path="agent",
+            )
+    return named
 
 
 def bound_session(session: str = "") -> str:

@@ -61,6 +61,15 @@ class Policy:
                 best, weight = clause.action, (size, clause.kind is not None)
         return best
 
+    def differs(self, source: Tokens, target: Tokens) -> bool:
+        """Whether a secret might be treated otherwise below one path than at the same place below another."""
+        clauses = [(clause, clause.prefix) for clause in self.clauses if clause.prefix is not None]
+        for path in (source, target):
+            if any(len(prefix) > len(path) and prefix[: len(path)] == path for _, prefix in clauses):
+                return True
+        above = [[clause for clause, prefix in clauses if path[: len(prefix)] == prefix] for path in (source, target)]
+        return above[0] != above[1]
+
     @property
     def looks_at_nothing(self) -> bool:
         """Whether everything is allowed, so that there is nothing to look for."""

@@ -60,6 +60,7 @@ class Classes:
         InvalidName and InvalidArgument for what can never be one, Conflict for a name that was used, a prefix inside of
         another or above one, and a prefix below which something is stored, LimitExceeded for one too many.
         """
+        self._screen.texts({}, {"class": name, "path": list(path)})
         _check_name(name)
         if not path or path[0] in (*KEPT_ROOTS, SCHEMA_ROOT):
             raise InvalidArgument(
@@ -70,7 +71,6 @@ class Classes:
                 f"{format_path(path)} names a place in a list, or may come to, and elements move",
                 hint="A sensitive prefix is made of names: choose the list itself, or a map such as /patients.",
             )
-        self._screen.texts({}, {"class": name})
         await anyio.to_thread.run_sync(lambda: self._look(name, path, _Looked()))
 
     async def make(self, name: str, path: Tokens, author: Author) -> ValueClass:

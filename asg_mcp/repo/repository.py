@@ -113,30 +113,34 @@ class Repository:
         RequestReused, RefNotFound, Forbidden and the storage errors.
         """
         brought, told = await self._screen.operations_apart(checked_operations(operations))
-        request = Request(ref, brought, self._screen.intent(intent, author), author, guard)
-        hasher = self._store.hasher
-        done = await self._store.write(lambda writer: run(writer, hasher, request, self._graph))
+        kept = self._screen.intent(intent, author)
+        told += self._screen.told(intent, kept)
+        request = Request(ref, brought, kept, author, guard)
+        hasher, judge = self._store.hasher, self._screen.moved
+        done = await self._store.write(lambda writer: run(writer, hasher, request, self._graph, judge))
         return replace(done, warnings=(*done.warnings, *told)) if told else done
 
     async def merge(self, request: MergeRequest, intent: Intent, author: Author, guard: Guard) -> r.MergeResult:
         """Merge a ref into a branch as a commit with two parents; conflicts are answered as data."""
-        intent = self._screen.intent(intent, author)
+        kept = self._screen.intent(intent, author)
+        told = self._screen.told(intent, kept)
         request = replace(request, resolutions=self._screen.resolutions(request.resolutions))
         # What the search for the common ancestors reads is read before the writer's turn, not while others wait.
         await self._read_apart(lambda view: view.graph.parents(view.reader, view.reader.last_seq()))
         if request.preview:
             return await self._read_apart(lambda view: preview_merge(view, request, guard))
-        return await self._store.write(
-            lambda writer: merge_branches(writer, self._view(writer), request, intent, author, guard)
+        done = await self._store.write(
+            lambda writer: merge_branches(writer, self._view(writer), request, kept, author, guard)
         )
+        return replace(done, warnings=(*done.warnings, *told)) if told else done
 
     async def revert(self, request: RevertRequest, intent: Intent, author: Author, guard: Guard) -> r.RevertResult:
         """Undo commits, all by an agent or session since a time, or restore a path; conflicts are answered as data."""
-        intent = self._screen.intent(intent, author)
+        kept = self._screen.intent(intent, author)
+        told = self._screen.told(intent, kept)
         request = replace(request, resolutions=self._screen.resolutions(request.resolutions))
-        return await self._store.write(
-            lambda writer: revert(writer, self._view(writer), request, intent, author, guard)
-        )
+        done = await self._store.write(lambda writer: revert(writer, self._view(writer), request, kept, author, guard))
+        return replace(done, warnings=(*done.warnings, *told)) if told else done
 
     async def transact(self, ref: str, author: Author, request_id: str, asked: bytes, decide: Decide) -> Transacted:
         """Let `decide` see the head of a branch, and commit what it says in the same transaction; see `transact`."""

@@ -1,13 +1,14 @@
 """Secrets kept out: what a write brings is searched before it waits for its turn, so that a refused one leaves nothing.
 
-Only what this write brings is searched: its values, the keys of its paths, its texts and names. What a merge, a revert
-or a migration takes from states that are there already is not. Names and keys are hashed and can never be erased, and
-a key is where a value is: those are refused where a value would be masked or salted.
+Only what this write brings is searched: its values, the keys of its paths, its texts and names, and what it moves to
+where the policy is stricter. What a merge, a revert or a migration takes from states that are there already is not.
+Names and keys are hashed and can never be erased, and a key is where a value is: those are refused where a value would
+be masked or salted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from asg_mcp.core.operations import ABSENT, Absent, Op, Operation
 from asg_mcp.core.paths import APPEND, Tokens, format_path
 from asg_mcp.core.secretpolicy import Action, Policy
 from asg_mcp.core.secretscan import Finding, Step, find_secrets, may_hold_secrets
-from asg_mcp.core.state import Gap
+from asg_mcp.core.state import Gap, State
 from asg_mcp.core.values import JsonValue, checked, encode, equal
 from asg_mcp.errors import SecretRefused
 from asg_mcp.repo.requests import EpochRequest, OutcomeRequest, Resolution, SessionRequest
@@ -104,6 +105,26 @@ class Screen:
                 told.append(SchemaWarning(_shown(below), f"{_DONE[action]}: {found.rule.what}"))
         return replace(operation, value=_edited(value, edits)) if edits else operation
 
+    def moved(self, state: State, operation: Operation) -> None:
+        """Judge a move, in the state that it is done in, as a set of what it moves; it cannot mask, so it is refused.
+
+        Only where the policy is stricter at the target than at the source; what was there already is let be.
+        """
+        source, target = operation.source or (), operation.path
+        place = state.locate(source)
+        if self._off or isinstance(place, Gap) or not self._policy.differs(source, target):
+            return
+        value = state.shown(place)
+        if not may_hold_secrets(encode([*target, value])):
+            return
+        refused = []
+        for found in find_secrets(value, target):
+            at, kind = tuple(map(str, found.at)), found.rule.kind
+            there, here = self._policy.action(kind, (*target, *at)), self._policy.action(kind, (*source, *at))
+            if there is not here and here is not Action.REJECT and there is not Action.ALLOW:
+                refused.append({"rule": found.rule.name, "path": shown_path((*target, *at))})
+        _refuse(refused)
+
     def resolutions(self, resolutions: Sequence[Resolution]) -> tuple[Resolution, ...]:
         """The values that settle conflicts, as they may be stored."""
         out = []
@@ -139,22 +160,34 @@ class Screen:
 
     def intent(self, intent: Intent, author: Author) -> Intent:
         """An intent as it may be stored; the author's names are looked at with it."""
-        given = {
-            "description": intent.description,
-            "reasoning": intent.reasoning,
-            "tags": list(intent.tags),
-            "provenance": intent.provenance,
-        }
+        given = _texts_of(intent)
         names = {"intent_id": intent.intent_id, "parent_intent": intent.parent_intent, **names_of(author)}
         if self._off or not may_hold_secrets(encode([given, names])):  # both are checked already
             return intent
         done = self.texts(given, names)
         return intent if done == given else replace(intent, **{**done, "tags": tuple(done["tags"])})
 
+    def told(self, brought: Intent, kept: Intent) -> list[SchemaWarning]:
+        """What was put in the place of what in an intent that `intent` was given, by what it made of it."""
+        if kept is brought:
+            return []
+        told = []
+        for found in find_secrets(_texts_of(brought)):
+            action = self._policy.action(found.rule.kind, None)
+            if action is not Action.ALLOW:
+                where = "/".join(map(str, found.at))
+                told.append(SchemaWarning((), f"{_DONE[action]} in {where} of the intent: {found.rule.what}"))
+        return told
+
     def session(self, request: SessionRequest, author: Author) -> SessionRequest:
         """What a session is opened with, as it may be stored."""
         authority = None if request.authority is None else dict(request.authority)
-        names = {"agent": request.agent, "scope": [list(path) for path in request.scope], **names_of(author)}
+        names: dict[str, JsonValue] = {
+            "agent": request.agent,
+            "branch": request.branch,
+            "scope": [list(path) for path in request.scope],
+            "opener": names_of(author),
+        }
         return replace(request, **self.texts({"description": request.description, "authority": authority}, names))
 
     def outcome(self, request: OutcomeRequest, author: Author) -> OutcomeRequest:
@@ -171,7 +204,8 @@ class Screen:
     def epoch(self, request: EpochRequest, author: Author) -> EpochRequest:
         """What an epoch is opened with, as it may be stored."""
         given = {"description": request.description, "tags": list(request.tags)}
-        done = self.texts(given, {"epoch": request.epoch, **names_of(author)})
+        names = {"epoch": request.epoch, "root_intents": list(request.root_intents), **names_of(author)}
+        done = self.texts(given, names)
         return replace(request, description=done["description"], tags=tuple(done["tags"]))
 
     # --- decisions of services ----------------------------------------------------
@@ -210,8 +244,18 @@ class Screen:
 
 
 def names_of(author: Author) -> dict[str, JsonValue]:
-    """Whoever makes a change, as it claims to be called: what can never be erased."""
-    return {"agent": author.agent, "client": author.client, "session": author.session}
+    """What whoever makes a change is called: what can never be erased."""
+    names = {"principal": author.principal, "agent": author.agent, "client": author.client, "session": author.session}
+    return dict(names)
+
+
+def _texts_of(intent: Intent) -> dict[str, JsonValue]:
+    return {
+        "description": intent.description,
+        "reasoning": intent.reasoning,
+        "tags": list(intent.tags),
+        "provenance": dict(intent.provenance),
+    }
 
 
 _DONE = {Action.MASK: "masked", Action.SALT: "salted"}
@@ -251,6 +295,37 @@ def _refuse(refused: list[dict[str, str]]) -> None:
         found=refused[:SHOWN_MAX],
         omitted=max(0, len(refused) - SHOWN_MAX),
     )
+
+
+def unsaid(told: Any, given: Any) -> Any:
+    """What a caller is told, with each secret that it gave itself named by the rule that finds it."""
+    return _unsaid(told, "\n".join(_texts_in(given)))
+
+
+def _unsaid(told: Any, given: str) -> Any:
+    if isinstance(told, dict):
+        return {_unsaid(key, given): _unsaid(item, given) for key, item in told.items()}
+    if isinstance(told, list | tuple):
+        return [_unsaid(item, given) for item in told]
+    if not isinstance(told, str):
+        return told
+    text = told.encode(errors="replace")  # a text of a caller may have lone surrogates
+    for found in reversed(find_secrets(text.decode())):
+        if text[found.start : found.end].decode(errors="replace") in given:
+            text = text[: found.start] + f"[{found.rule.name}]".encode() + text[found.end :]
+    return text.decode()
+
+
+def _texts_in(given: Any) -> Iterator[str]:
+    todo = [given]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, Mapping):
+            todo += [*item.keys(), *item.values()]
+        elif isinstance(item, list | tuple):
+            todo += item
 
 
 def shown_path(path: Tokens) -> str:

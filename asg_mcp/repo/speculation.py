@@ -34,7 +34,7 @@ from asg_mcp.repo.records import is_pruned, whole
 from asg_mcp.repo.repeats import asked_for, fingerprint, kept_warnings, recall, recalled_warnings, remember
 from asg_mcp.repo.resolve import SPECULATION_PREFIX, TRIED, is_expired, own_prefix, speculation_record, too_old
 from asg_mcp.repo.specresults import DiscardResult, SpeculationInfo, SpeculationResult
-from asg_mcp.repo.transaction import apply_all, write_commit
+from asg_mcp.repo.transaction import Judge, apply_all, write_commit
 from asg_mcp.repo.view import View
 from asg_mcp.storage.base import CommitRow, Reader, Record, RecordKind, Ref, RefKind, Writer
 
@@ -229,9 +229,15 @@ def _result(record: Record, head: CommitId, changed: int, *, replayed: bool = Fa
 
 
 def spec_modify(
-    writer: Writer, view: View, handle: str, operations: Sequence[Operation], author: Author, request_id: str
+    writer: Writer,
+    view: View,
+    handle: str,
+    operations: Sequence[Operation],
+    author: Author,
+    request_id: str,
+    judge: Judge | None = None,
 ) -> SpeculationResult:
-    """Do all of the (checked) operations in a speculation as one commit on it, or none of them.
+    """Do all of the (checked) operations in a speculation as one commit on it, or none; `judge` as in `run`.
 
     Raises what the operations raise, HandleNotFound, Forbidden, RequestReused and InvalidArgument without operations.
     """
@@ -245,7 +251,7 @@ def spec_modify(
         done = _result(record, CommitId(commit), changed, replayed=True)
         return replace(done, warnings=recalled_warnings(told))
     found = open_speculation(writer, handle, author.principal)
-    edited = apply_all(view.state(found.head), operations, view.hasher, writer.last_seq() + 1)
+    edited = apply_all(view.state(found.head), operations, view.hasher, writer.last_seq() + 1, judge)
     head = found.head
     if edited.changed:
         head = write_commit(writer, view.hasher, found.ref, head, edited, _tried(found.record), author)

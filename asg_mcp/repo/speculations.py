@@ -43,8 +43,9 @@ class Speculations:
         """Do operations in one, all or none. See `spec_modify`."""
         given, told = await self._screen.operations_apart(checked_operations(operations))
         self._screen.texts({}, names_of(author))
+        judge = self._screen.moved
         done = await self._store.write(
-            lambda writer: spec_modify(writer, self._view(writer, author), handle, given, author, request_id)
+            lambda writer: spec_modify(writer, self._view(writer, author), handle, given, author, request_id, judge)
         )
         return replace(done, warnings=(*done.warnings, *told)) if told else done
 
@@ -61,11 +62,13 @@ class Speculations:
 
     async def commit(self, request: PromoteRequest, intent: Intent, author: Author, guard: Guard) -> PromoteResult:
         """Commit what one tried, on top of what others did; conflicts are data and keep it. See `commit_spec`."""
-        intent = self._screen.intent(intent, author)
+        kept = self._screen.intent(intent, author)
+        told = self._screen.told(intent, kept)
         request = replace(request, resolutions=self._screen.resolutions(request.resolutions))
-        return await self._store.write(
-            lambda writer: commit_spec(writer, self._view(writer, author), request, intent, author, guard)
+        done = await self._store.write(
+            lambda writer: commit_spec(writer, self._view(writer, author), request, kept, author, guard)
         )
+        return replace(done, warnings=(*done.warnings, *told)) if told else done
 
     async def discard(self, handle: str, lesson: str, author: Author, request_id: str = "") -> DiscardResult:
         """Drop one and keep its lesson. See `discard`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +34,8 @@ from asg_mcp.storage.base import CommitRow, Reader, Ref, RefKind, Writer
 
 KEPT_ROOTS = {"_meta": "the version of the state's schema", "plans": "plans and their tasks"}
 """Roots that no ordinary write changes; a write to / keeps them."""
+Judge = Callable[[State, Operation], None]
+"""Raises where a move may not be done in a state."""
 _NAME = re.compile(r"[A-Za-z0-9._/-]+")
 
 
@@ -108,8 +110,10 @@ def _check_kept(operation: Operation, path: Tokens | None) -> None:
             )
 
 
-def run(writer: Writer, hasher: Hasher, request: Request, graph: Graph | None = None) -> WriteResult:
-    """Apply a request's (checked) operations to a branch as one commit.
+def run(
+    writer: Writer, hasher: Hasher, request: Request, graph: Graph | None = None, judge: Judge | None = None
+) -> WriteResult:
+    """Apply a request's (checked) operations to a branch as one commit, each move once `judge` has let it be.
 
     Runs on the writer's thread; writes nothing when it raises HeadMoved,
     ObjectChanged, TestFailed, RequestReused, RefNotFound or an error of an operation.
@@ -127,7 +131,7 @@ def run(writer: Writer, hasher: Hasher, request: Request, graph: Graph | None = 
     origin = writer.last_seq() + 1
     if guard.expected_object and all(_gone_already(state, operation) for operation in operations):
         operations = tuple(operation for operation in operations if operation.op is not Op.DELETE)
-    edited = apply_all(state, operations, hasher, origin)
+    edited = apply_all(state, operations, hasher, origin, judge)
     writes = any(operation.op is not Op.TEST for operation in request.operations)
     below = common_path(request_paths(request))
     settled = check_object(guard.expected_object, state, edited.state, below, writes=writes)
@@ -157,8 +161,10 @@ class EditedAll:
     """Paths on which a merge chose between the sides, though it may have changed nothing there."""
 
 
-def apply_all(state: State, operations: Sequence[Operation], hasher: Hasher, origin: int) -> EditedAll:
-    """Apply operations in order; those that change nothing are not recorded."""
+def apply_all(
+    state: State, operations: Sequence[Operation], hasher: Hasher, origin: int, judge: Judge | None = None
+) -> EditedAll:
+    """Apply operations in order; those that change nothing are not recorded. Raises what they and `judge` raise."""
     editor = Editor(state, origin)
     total = 0
     recorded: list[RecordedOperation] = []
@@ -168,6 +174,8 @@ def apply_all(state: State, operations: Sequence[Operation], hasher: Hasher, ori
             operation = replace(operation, value={**_kept(editor.state), **operation.value})
         if operation.op is Op.SET and has_marker(operation.value):
             operation = _written_back(editor.state, operation)
+        if operation.op is Op.MOVE and judge is not None:
+            judge(editor.state, operation)
         entries = entries_of(operation, origin, hasher)
         for entry in entries or ():
             hasher.value_id(entry)  # made once here, and kept by the copies that go into the tree

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from asg_mcp.core.limits import NEAREST_MAX
+from asg_mcp.core.secretscan import find_secrets
 from asg_mcp.errors import InvalidArgument, InvalidValue
 from asg_mcp.schemas.base import Wire, json_schema
 from asg_mcp.tools.registry import Tool
@@ -145,8 +146,11 @@ class _Told:
 
 
 def shown(given: Any) -> str:
-    """A caller's value inside an error: short, and printable whatever it holds."""
+    """A caller's value inside an error: short, printable whatever it holds; its rule stands for a secret."""
     if isinstance(given, str):
+        found = find_secrets(sendable(given))
+        if found:
+            return repr(f"[{found[0].rule.name}]")
         return sendable(repr(given if len(given) <= SHOWN_CHARS_MAX else given[:SHOWN_CHARS_MAX] + "…"))
     if isinstance(given, dict):
         return f"an object with {len(given)} members"

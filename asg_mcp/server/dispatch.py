@@ -17,9 +17,11 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from asg_mcp.core.limits import REPLY_BYTES_MAX
+from asg_mcp.core.secretscan import may_hold_secrets
 from asg_mcp.core.values import JsonValue
 from asg_mcp.errors import AsgError, Forbidden, HandleNotFound, InvalidArgument, InvalidValue, LimitExceeded
 from asg_mcp.repo.denying import Denial
+from asg_mcp.repo.screening import unsaid
 from asg_mcp.schemas.base import Wire
 from asg_mcp.server.arguments import NOT_UNICODE_HINT, ArgumentRules, nearest, shown
 from asg_mcp.server.guarding import CursorSeal, Denied, call_of
@@ -94,7 +96,7 @@ class Dispatcher:
             return _success(entry.tool, params, self._cursors.closed(context, entry.tool, told))
         except AsgError as error:
             await self.refused(context, call_of(context, entry.tool, arguments or {}), error)
-            return _failure(withheld(context.caller.grant, error))
+            return _failure(withheld(context.caller.grant, error), arguments)
         except UnicodeEncodeError:
             return _failure(InvalidValue("A text in the arguments has a lone surrogate", hint=NOT_UNICODE_HINT))
         except Exception:
@@ -141,8 +143,11 @@ def _internal(tool: Tool) -> Reply:
     return Reply(None, _compact(problem), is_error=True)
 
 
-def _failure(error: AsgError) -> Reply:
+def _failure(error: AsgError, given: Mapping[str, Any] | None = None) -> Reply:
+    """The error as a reply. A secret that was given in a wrong place is not said again."""
     text = _compact(error.as_dict())
+    if given and may_hold_secrets(text.encode()):
+        text = _compact(unsaid(error.as_dict(), given))
     size = len(text.encode())
     if size > REPLY_BYTES_MAX:
         cut = AsgError(

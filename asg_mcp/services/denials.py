@@ -100,7 +100,7 @@ class Denials:
             denial = await self._denial(author, call, error)
             due = None if denial is None else self._bounds.due(author.principal, denial)
             if due is not None:
-                names = {name: shown_text(getattr(author, name)) for name in ("agent", "client")}
+                names = {name: shown_text(getattr(author, name)) for name in ("principal", "agent", "client")}
                 await self._repo.deny(due, replace(author, **names))
         except AsgError as failure:
             logger.warning("a denial could not be logged: %s", failure.message)

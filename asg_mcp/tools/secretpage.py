@@ -12,8 +12,10 @@ _TEXT = """\
 
 What a write brings is searched for credentials and for personal data that can be checked, before it is stored: values,
 the keys of paths and maps, descriptions, reasoning, tags, provenance (tool calls with arguments and results), labels,
-lessons, summaries, reports, and the names of refs, agents, intents and epochs. A write that holds one is refused with
-`secret_refused`, which names the rule and the path, never the secret; nothing of it is kept, not even the reply.
+lessons, summaries, reports, and the names of refs, principals, agents, clients, intents, epochs and sensitive
+prefixes. A write that holds one is refused with `secret_refused`, which names the rule and the place, never the secret;
+nothing of it is kept, not even the reply. A client, agent or principal that is called by a secret can write nothing.
+Other errors, too, name the rule where a caller gave a secret in a wrong place.
 
 Store a reference in its place, such as `${ENV:NAME}` or `vault:team/db#password`: those are not taken for secrets.
 
@@ -26,7 +28,7 @@ writes it judges cannot change it. Every process that writes to a store has its 
 | action | what is stored |
 |---|---|
 | `reject` | nothing: the write is refused (the default, for everything) |
-| `mask` | `[masked: RULE]` in place of the secret; the rest of the text stays, and the reply warns |
+| `mask` | `[masked: RULE]` in place of the secret; the rest of the text stays, and a commit's reply warns |
 | `salt` | `[salted: RULE DIGEST]`: equal secrets have equal digests, made with the store's own key |
 | `allow` | the secret; `--secrets /=allow` switches the search off |
 
@@ -38,11 +40,17 @@ writes it judges cannot change it. Every process that writes to a store has its 
 - Keys and names are hashed into ids and can never be erased, so they are refused under `mask` and `salt` as well.
 - Below a prefix with `salt`, an operation `test` with the secret itself holds exactly if that secret was stored there:
   equality can be checked by whoever knows the secret, and the digest tells others nothing.
+- A move is judged as a set of what it moves, where the policy is stricter at the target than at the source. It cannot
+  mask, so what would be masked or salted there is refused as well: set the value there, and delete it where it was.
+- The replies that warn, in `warnings`, are those of `asg_set`, `asg_delete`, `asg_apply`, `asg_merge`, `asg_revert`,
+  `asg_spec_modify` and `asg_commit_spec`. Plans, sessions, epochs, outcomes and labels show the masked text when read.
 - Personal data is refused like tokens, and not masked by default: a masked account number is a changed record, and
   whoever wrote it would believe that it is there. A store that is meant to hold such data says so with one clause.
 
-Only what the current write brings is searched. What a merge, a revert or a migration takes from states that are there
-already is not, and deleting a path that holds a secret always works. `asg-mcp redact` removes what is stored.
+Only what the current write brings is searched, and what it moves to where the policy is stricter. What a merge or a
+revert takes from states that are there already is not: it stays at the path where it was judged. Nor is what a
+migration makes of the state, or what is moved under one and the same policy. Deleting a path that holds a secret
+always works. `asg-mcp redact` removes what is stored.
 
 ## What is not found
 

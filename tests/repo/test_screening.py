@@ -21,6 +21,7 @@ from asg_mcp.repo.repository import Guard, MergeRequest, Repository, Resolution
 from asg_mcp.repo.requests import EpochRequest, OutcomeRequest, PromoteRequest, RevertRequest, SessionRequest
 from asg_mcp.repo.transact import Decision, Draft
 from tests.kit.secret_samples import credentials, files_hold, personal
+from tests.kit.store_texts import store_tells
 from tests.repo.desk import Desk, ops, settle
 from tests.repo.stores import ALICE, WHY
 
@@ -111,6 +112,65 @@ async def test_what_was_allowed_can_be_deleted_and_moved_away_under_any_policy(t
     async with desk_with(tmp_path) as desk:
         await desk.apply(("move", "/b", f"/{TOKEN}"), ("test", "/a", TOKEN), ("delete", "/a"))
         assert await desk.value() == {"b": 1}
+
+
+@pytest.mark.parametrize(
+    ("moves", "where"),
+    [
+        ([("/moved", "/ok/a")], "/moved"),
+        ([("/notes/a", "/ok/a")], "/notes/a"),
+        ([("/moved", "/ok")], "/moved/a"),
+        ([("/list/-", "/ok/a")], "/list/-"),
+        ([("/ok/b", "/ok/a"), ("/moved", "/ok/b")], "/moved"),
+        ([("/moved", "/ok/a"), ("/ok/a", "/moved")], "/moved"),
+        ([("/moved", "/ok/keys")], "/moved/[github-token]"),
+        ([("/personal/a", "/ok/a")], "/personal/a"),
+        ([("/moved", "/some")], "/moved/ok/a"),
+        ([("/some/other", "/some/ok")], "/some/other/a"),
+        ([("/two/strict", "/two/ok")], "/two/strict/a"),
+        ([("/two/new", "/two/ok")], "/two/new/strict/b"),
+    ],
+)
+async def test_a_move_to_where_the_policy_is_stricter_is_judged_as_a_set(
+    moves: list[tuple[str, str]], where: str, tmp_path: Path
+) -> None:
+    policy = (
+        "/=reject,/ok=allow,/notes=mask,/personal:personal=allow,/some/ok=allow,"
+        "/two=allow,/two/strict=reject,/two/new/strict=reject"
+    )
+    steps = [("move", *move) for move in moves]
+    async with desk_with(tmp_path, policy) as desk:
+        await desk.apply(("set", "/ok", {"a": TOKEN, "keys": {TOKEN: 1}}), ("set", "/list", []))
+        await desk.apply(("set", "/some/ok/a", TOKEN), ("set", "/two/ok", {"a": TOKEN, "strict": {"b": TOKEN}}))
+        handle = (await desk.repo.speculations.open("main", "a trial", ALICE)).handle
+        for work in (desk.apply(*steps), desk.repo.speculations.modify(handle, ops(*steps), ALICE)):
+            assert (await refused(work)).details["path"] == where
+        assert await desk.value("/ok/a") == TOKEN
+        await refused(desk.apply(("set", "/ok/new", TOKEN), ("move", "/moved", "/ok/new")))
+
+
+async def test_a_move_to_where_the_policy_is_no_stricter_is_let_be(tmp_path: Path) -> None:
+    async with desk_with(tmp_path, "/=allow") as desk:
+        await desk.apply(("set", "/old", TOKEN), ("set", "/notes", {"old": TOKEN, "iban": IBAN}))
+    policy = "/=reject,/ok=allow,/notes=mask,/people:personal=allow"
+    async with desk_with(tmp_path, policy) as desk:
+        await desk.apply(("set", "/ok/a", TOKEN), ("set", "/notes/new", TOKEN), ("set", "/people/a", IBAN))
+        for target, source in (
+            ("/ok/b", "/ok/a"),
+            ("/older", "/old"),
+            ("/plain", "/notes/new"),
+            ("/notes/older", "/notes/old"),
+            ("/notes/oldest", "/older"),
+            ("/ok/iban", "/people/a"),
+            ("/gone", "/ok/nothing"),
+        ):
+            if target == "/gone":
+                with pytest.raises(PathNotFound):
+                    await desk.apply(("move", target, source))
+            else:
+                assert (await desk.apply(("move", target, source), request_id=target)).changed
+                assert (await desk.apply(("move", target, source), request_id=target)).replayed
+        assert await desk.value("/plain") == "[masked: github-token]"
 
 
 async def test_masking_keeps_the_rest_of_the_text_and_warns(tmp_path: Path) -> None:
@@ -221,7 +281,11 @@ async def test_a_secret_in_an_intent_is_refused_with_its_place(intent: Intent, w
 async def test_texts_are_masked_where_the_policy_says_so_but_names_are_refused(tmp_path: Path) -> None:
     async with desk_with(tmp_path, "texts=mask") as desk:
         intent = why(reasoning=f"Because {TOKEN}.", tags=(TOKEN,), provenance={"expected": {"x": TOKEN}})
-        await desk.repo.commit("main", ops(("set", "/a", 1)), intent, ALICE, Guard())
+        done = await desk.repo.commit("main", ops(("set", "/a", 1)), intent, ALICE, Guard())
+        assert sorted((warning.path, warning.message) for warning in done.warnings) == [
+            ((), f"masked in {where} of the intent: GitHub token")
+            for where in ("provenance/expected/x", "reasoning", "tags/0")
+        ]
         head = await desk.head()
         assert head.reasoning == "Because [masked: github-token]."
         assert head.tags == ("[masked: github-token]",)
@@ -229,6 +293,23 @@ async def test_texts_are_masked_where_the_policy_says_so_but_names_are_refused(t
         await refused(desk.branch(TOKEN))
         await refused(desk.set("/b", TOKEN))
     assert not files_hold(tmp_path, TOKEN[8:])
+
+
+async def test_every_commit_warns_of_what_it_masked_in_its_intent(tmp_path: Path) -> None:
+    said = why(reasoning=f"Because {TOKEN}.")
+    async with desk_with(tmp_path, "texts=mask") as desk:
+        repo = desk.repo
+        await desk.branch("work")
+        await desk.set("/a", 1, ref="work")
+        handle = (await repo.speculations.open("main", "a trial", ALICE)).handle
+        await repo.speculations.modify(handle, ops(("set", "/b", 1)), ALICE)
+        merged = await repo.merge(MergeRequest("work"), said, ALICE, Guard())
+        reverted = await repo.revert(RevertRequest(commits=("main",)), said, ALICE, Guard())
+        promoted = await repo.speculations.commit(PromoteRequest(handle), said, ALICE, Guard())
+        for done in (merged, reverted, promoted):
+            assert done.commit is not None
+            assert [warning.message for warning in done.warnings] == ["masked in reasoning of the intent: GitHub token"]
+    assert store_tells(tmp_path / "state.db", TOKEN) == []
 
 
 async def test_every_way_to_write_a_text_is_searched(tmp_path: Path) -> None:
