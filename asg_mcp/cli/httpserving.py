@@ -36,7 +36,7 @@ def add_options(group: argparse._ArgumentGroup) -> None:
         "--allow-anonymous",
         action="store_true",
         default=False,
-        help="let everybody in who reaches a --host of other machines, while there are no tokens",
+        help="let everybody in who reaches a --host of other machines, as long as no token was ever made",
     )
     group.add_argument(
         "--protect",
@@ -99,7 +99,7 @@ def door(options: Namespace) -> Door:
     found = Door(tokens, protected, resource_server(options))
     if found.is_open and not is_loopback(options.host) and not options.allow_anonymous:
         raise InvalidArgument(
-            f"Other machines can reach {options.host}, and there are no tokens: everybody would be let in",
+            f"Other machines can reach {options.host}, and no token was ever made: everybody would be let in",
             hint="Make a token with `asg-mcp token add PRINCIPAL`, or say --allow-anonymous.",
         )
     return found
@@ -113,6 +113,11 @@ async def serve(output: Output, options: Namespace, repository: Repository, serv
             f"Serving MCP at {address_of(listening)}/mcp"
             + (", without tokens: whoever reaches it may do everything." if who.is_open else ".")
         )
+        if who.is_shut:
+            output.warn(
+                f"Nobody is let in: no token in {who.file} holds any more. `asg-mcp token add PRINCIPAL` makes one; "
+                "to let everybody in without, stop the server and delete that file."
+            )
         output.flush()
         await serve_http(CATALOGUE, repository, server_options, who.verify, listening, asked.hosts, oauth=who.oauth)
 

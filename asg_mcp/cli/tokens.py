@@ -77,7 +77,9 @@ async def add(output: Output, options: Namespace) -> int:
 
 async def listed(output: Output, options: Namespace) -> int:
     """Tell which tokens there are."""
-    tokens = _file(options).tokens()
+    file = _file(options)
+    tokens = file.tokens()
+    _tell_if_shut(output, file)
     if output.as_json:
         output.document({"tokens": [token.shown() for token in tokens]})
         return 0
@@ -90,7 +92,9 @@ async def listed(output: Output, options: Namespace) -> int:
 
 async def revoke(output: Output, options: Namespace) -> int:
     """Revoke a token."""
-    token = _file(options).revoke(options.id)
+    file = _file(options)
+    token = file.revoke(options.id)
+    _tell_if_shut(output, file)
     if output.as_json:
         output.document({"revoked": token.shown()})
     else:
@@ -112,6 +116,11 @@ async def denials(output: Output, options: Namespace) -> int:
     for one in found:
         output.line((one.at, DIM), "  ", (one.principal, LABEL), f"  {one.denial.what}: {', '.join(_told(one.denial))}")
     return 0
+
+
+def _tell_if_shut(output: Output, file: TokenFile) -> None:
+    if file.is_there and not file.tokens():
+        output.warn(f"No token is left, so a server over HTTP lets nobody in, unless {file.path} is deleted.")
 
 
 def _told(denial: Denial) -> Iterator[str]:

@@ -10,17 +10,12 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import anyio
 import uvicorn
 from mcp.server import Server
-from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
-from mcp.server.sse import SseServerTransport
-from mcp.server.streamable_http import StreamableHTTPServerTransport
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -31,10 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asg_mcp.core.limits import (
     DRAIN_SECONDS_MAX,
-    HTTP_BODY_BYTES_MAX,
     HTTP_CONNECTIONS_MAX,
-    HTTP_SESSIONS_MAX,
-    HTTP_SESSIONS_PER_TOKEN_MAX,
     NAME_BYTES_MAX,
 )
 from asg_mcp.errors import AsgError, InvalidArgument
@@ -43,10 +35,12 @@ from asg_mcp.repo.repository import Repository
 from asg_mcp.server.http_api import Api, failed, no_parameters, no_route
 from asg_mcp.server.http_errors import answer, refusal
 from asg_mcp.server.http_events import EventStream
-from asg_mcp.server.http_gate import OPEN, Denied, Gate, Hosts, Verify, grant_of
+from asg_mcp.server.http_gate import Denied, Gate, Hosts, Verify, grant_of
+from asg_mcp.server.http_messages import Messages
 from asg_mcp.server.http_metrics import CONTENT_TYPE, Metrics
 from asg_mcp.server.http_routes import EVENTS_PATH, METRICS_PATH, OPENAPI_PATH
 from asg_mcp.server.http_scopes import Challenges
+from asg_mcp.server.http_sessions import MESSAGES_PATH, FairSessions, SseSessions
 from asg_mcp.server.http_wire import PunctualProtocol
 from asg_mcp.server.mcp import Offer, ServerOptions, client_name, server_of
 from asg_mcp.server.openapi import document
@@ -57,11 +51,9 @@ from asg_mcp.tools.registry import Catalogue
 
 logger = logging.getLogger(__name__)
 
-MCP_PATH, SSE_PATH, MESSAGES_PATH = "/mcp", "/sse", "/messages/"
+MCP_PATH, SSE_PATH = "/mcp", "/sse"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
-# Gate has checked them, on every bind; the SDK would do so on some.
-_CHECKED_ALREADY = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +130,8 @@ def make_app(
     metrics = Metrics()
     offer = Offer(catalogue, repo, options, identify=lambda request: grant_of(request.scope), observe=metrics.call)
     server = served(offer)
-    manager = _FairSessions(
-        server,
-        security_settings=_CHECKED_ALREADY,
-        max_request_body_size=HTTP_BODY_BYTES_MAX,
-        max_sessions=HTTP_SESSIONS_MAX,
-    )
-    events = SseServerTransport(MESSAGES_PATH, _CHECKED_ALREADY, HTTP_BODY_BYTES_MAX)
-
-    async def sse(scope: Scope, receive: Receive, send: Send) -> None:
-        async with events.connect_sse(scope, receive, send) as (reading, writing):
-            await server.run(reading, writing, server.create_initialization_options())
+    manager = FairSessions(server)
+    sse = SseSessions(server, stopping)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -162,9 +145,9 @@ def make_app(
 
     challenges = None if oauth is None else Challenges(oauth)
     routes: list[BaseRoute] = [
-        Route(MCP_PATH, StreamableHTTPASGIApp(manager)),
-        _stream(SSE_PATH, sse),
-        Mount(MESSAGES_PATH, app=events.handle_post_message),
+        Route(MCP_PATH, Messages(StreamableHTTPASGIApp(manager))),
+        _stream(SSE_PATH, sse.listen),
+        Mount(MESSAGES_PATH, app=Messages(sse.post)),
         *_health(repo),
         *Api(offer).routes(),
         *_descriptions(offer, metrics, denied),
@@ -174,7 +157,17 @@ def make_app(
     handlers = {404: no_route, 405: no_route, Exception: failed}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     app.router.redirect_slashes = False  # a redirect would name whatever Host says
-    return Gate(app, hosts, verify, stopping, metrics, oauth=oauth, challenges=challenges, denied=denied)
+    return Gate(
+        app,
+        hosts,
+        verify,
+        stopping,
+        metrics,
+        oauth=oauth,
+        challenges=challenges,
+        denied=denied,
+        ends_itself=frozenset({SSE_PATH}),
+    )
 
 
 def _descriptions(offer: Offer, metrics: Metrics, denied: Denied) -> Iterator[Route]:
@@ -198,16 +191,6 @@ def _descriptions(offer: Offer, metrics: Metrics, denied: Denied) -> Iterator[Ro
 
     yield Route(OPENAPI_PATH, openapi, methods=["GET"])
     yield Route(METRICS_PATH, measured, methods=["GET"])
-
-
-class _FairSessions(StreamableHTTPSessionManager):
-    """The SDK's sessions, of which one token cannot have all: they last for half an hour after their last request."""
-
-    def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
-        owned = sum(owner == requestor for owner in self._session_owners.values())
-        if requestor is not None and requestor["client_id"] != OPEN and owned >= HTTP_SESSIONS_PER_TOKEN_MAX:
-            return None
-        return super()._admit_session(requestor)
 
 
 def _stream(path: str, app: ASGIApp) -> Route:
@@ -281,14 +264,13 @@ class HttpServer(uvicorn.Server):
         before: dict[int, Any] = {}
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
-                before[int(number)] = signal.signal(number, self._end)
+                # No method of this object: sse_starlette, by which the SDK streams, looks for a server behind the
+                # handler, and ends every stream as soon as that is to end, whatever reply is still to come.
+                before[int(number)] = signal.signal(number, lambda _, __: self.stop())
             yield
         finally:
             for caught, handler in before.items():
                 signal.signal(caught, handler)
-
-    def _end(self, _: int, __: FrameType | None) -> None:
-        self.should_exit = True
 
 
 def _is_main_thread() -> bool:

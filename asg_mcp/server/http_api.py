@@ -95,6 +95,7 @@ class Api:
                 guess = nearest(name, self._bodies)
                 also = f"Did you mean {guess}? " if guess else ""
                 raise UnknownTool(f"There is no tool {shown(name)}", hint=f"{also}/api/openapi.json names them all.")
+            no_parameters(request, hint="Send the arguments as JSON, in the body.")
             arguments = _arguments(request.headers.get("content-type", ""), await request.body())
             body.check(arguments)
             reply = await self._offer.call(self.context(request), name, arguments)
@@ -176,10 +177,10 @@ class _Described:
         return arguments
 
 
-def no_parameters(request: Request) -> None:
+def no_parameters(request: Request, hint: str = "It takes none.") -> None:
     """Raise InvalidArgument where the request has any."""
     for name in request.query_params:
-        raise InvalidArgument(f"There is no query parameter {shown(name)}", hint="It takes none.")
+        raise InvalidArgument(f"There is no query parameter {shown(name)}", hint=hint)
 
 
 def _decoded(text: str, schema: Mapping[str, Any]) -> Any:
@@ -204,24 +205,23 @@ def _arguments(content_type: str, body: bytes) -> dict[str, Any]:
     if charset is not None and charset[1].lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("The body is not in UTF-8, as JSON is", hint="Encode it as UTF-8.")
     try:
-        arguments = orjson.loads(body)
-        json.loads(body, object_pairs_hook=_named_once)
-    except (orjson.JSONDecodeError, RecursionError) as error:
+        orjson.loads(body)  # stricter than the next, which in turn does not make floats of the integers beyond 64 bits
+        arguments = json.loads(body, object_pairs_hook=_named_once)
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"The body is no JSON: {error}", hint="Send the arguments as one JSON object.") from None
     if not isinstance(arguments, dict):
         raise InvalidArgument("The body is no JSON object", hint="Send the arguments as one JSON object.")
     return arguments
 
 
-def _named_once(pairs: list[tuple[str, Any]]) -> None:
-    """Raise InvalidArgument for an object that has one key twice: whoever looked at it before may have read the other.
-
-    None, so that what was looked through is not kept.
-    """
-    if len({name for name, _ in pairs}) < len(pairs):
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object. Raises InvalidArgument if it has a key twice: whoever looked at it before may have read the other."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for place, name in enumerate(names) if name in names[:place])
         raise InvalidArgument(f"An object in the body has the key {shown(twice)} twice", hint="Name each key once.")
+    return found
 
 
 def _shaped(reply: Reply, shape: Shape | None) -> bytes:

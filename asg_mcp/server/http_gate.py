@@ -159,7 +159,10 @@ def _name(url: str) -> str:
 
 
 class Gate:
-    """The ASGI application around all others. `stopping` ends streams that clients only listen to."""
+    """The ASGI application around all others. `stopping` ends streams that clients only listen to.
+
+    But for the paths in `ends_itself`: replies are still to come on them, and whoever serves them ends them.
+    """
 
     def __init__(
         self,
@@ -172,6 +175,7 @@ class Gate:
         oauth: ResourceServer | None = None,
         challenges: Challenges | None = None,
         denied: Denied | None = None,
+        ends_itself: frozenset[str] = frozenset(),
     ) -> None:
         self._app = app
         self._metrics = metrics
@@ -182,6 +186,7 @@ class Gate:
         self._hosts = hosts
         self._verify = verify
         self._stopping = stopping
+        self._ends_itself = ends_itself
         self._rates = Rates()
         self._places = Places()
 
@@ -259,10 +264,12 @@ class Gate:
         grant = scope.get(GRANT_KEY)
         token = "" if grant is None else bearer(Headers(scope=scope))
 
+        stopping = anyio.Event() if scope["path"] in self._ends_itself else self._stopping
+
         async def ended() -> None:
             while grant is None or holds(self._verify, token, grant):
                 with anyio.move_on_after(TOKEN_CHECK_SECONDS):
-                    await self._stopping.wait()
+                    await stopping.wait()
                     return
 
         return ended

@@ -24,7 +24,6 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import (
     INTERNAL_ERROR,
-    INVALID_REQUEST,
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
@@ -35,15 +34,13 @@ from mcp_types import (
 
 from asg_mcp.core.limits import DRAIN_SECONDS_MAX, PENDING_BYTES_MAX
 from asg_mcp.errors import LimitExceeded
-from asg_mcp.server.lines import Line, LineSplitter, NotAMessage, is_blank, parse
+from asg_mcp.server.lines import ENDLESS_METHODS, Line, LineSplitter, NotAMessage, is_blank, parse, still_under_way
 from asg_mcp.server.pipes import CHUNK_BYTES, Output, claimed_stdio, open_input, open_output
 
 logger = logging.getLogger(__name__)
 
 _REQUEST_OVERHEAD_BYTES = 8 * 1_024
 """Held for a request besides its line: its task, its context, its parsed form."""
-_ENDLESS_METHODS = frozenset({"subscriptions/listen"})
-"""Requests answered only when the connection ends; nobody waits for them to finish."""
 
 
 async def serve_stdio(server: Server[Any], *, sdk: bool = sys.platform == "win32") -> None:
@@ -107,7 +104,7 @@ class _Exchange:
     def begin(self, request: RequestId, line_bytes: int) -> JSONRPCError | None:
         """Note that `request` is being worked on, or return the error that refuses it."""
         if request in self._pending:
-            return _error(request, INVALID_REQUEST, f"A request with the id {request!r} is still being worked on")
+            return still_under_way(request)
         size = line_bytes + _REQUEST_OVERHEAD_BYTES
         if self._pending and self._pending_bytes + self._output.pending_bytes + size > PENDING_BYTES_MAX:
             refusal = LimitExceeded(
@@ -197,7 +194,7 @@ class _Inbox(_Stream):
             except NotAMessage as problem:
                 self._exchange.refuse(problem.reply)
                 continue
-            if not isinstance(message, JSONRPCRequest) or message.method in _ENDLESS_METHODS:
+            if not isinstance(message, JSONRPCRequest) or message.method in ENDLESS_METHODS:
                 return SessionMessage(message)
             refusal = self._exchange.begin(message.id, line_bytes=len(line))
             if refusal is None:

@@ -101,7 +101,7 @@ class TokenRequest:
 
 
 class TokenFile:
-    """The tokens in a file. It need not be there: then there are none."""
+    """The tokens in a file. It need not be there: then no token was ever made."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -115,6 +115,16 @@ class TokenFile:
         """
         self._refresh()
         return list(self._tokens.values())
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file exists. It does once a token was made, even when all are revoked. Raises StorageError."""
+        self._refresh()
+        return self._stamp is not None
+
+    def holding(self, now: int) -> int:
+        """How many tokens let somebody in at `now` (microseconds). Raises StorageError."""
+        return sum(token.expires is None or now < token.expires for token in self.tokens())
 
     def verify(self, text: str, now: int) -> Grant | None:
         """What the token of this text allows at `now` (microseconds); None if it is none, or not any more."""
@@ -223,23 +233,35 @@ class TokenFile:
 
 
 class Door:
-    """Who is let in: whoever has a token and, where there were none when the server started, everybody.
+    """Who is let in: whoever has a token and, where no token was ever made when the server started, everybody.
 
-    A first token closes the door at once; one that is revoked never opens it again. With an authorization server it is
-    never open: whoever has a token of it is let in too.
+    A first token closes the door at once. Revoking the last does not open it again, nor does a start after that:
+    whoever wants it open deletes the file. With an authorization server it is never open: whoever has a token of it is
+    let in too.
     """
 
     def __init__(self, tokens: TokenFile, protected: tuple[str, ...] = (), oauth: ResourceServer | None = None) -> None:
         self._tokens = tokens
         self._protected = protected
         self.oauth = oauth
-        self._was_open = not tokens.tokens() and oauth is None
+        tokens.tokens()  # a file that cannot be used is told now
+        self._was_open = not tokens.is_there and oauth is None
 
     @property
     def is_open(self) -> bool:
         """Whether everybody is let in now. Raises StorageError."""
-        self._was_open = self._was_open and not self._tokens.tokens()
+        self._was_open = self._was_open and not self._tokens.is_there
         return self._was_open
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether nobody is let in now: there is a file of tokens, and none in it holds. Raises StorageError."""
+        return not self.is_open and self.oauth is None and not self._tokens.holding(time.time_ns() // 1_000)
+
+    @property
+    def file(self) -> Path:
+        """Where the tokens are."""
+        return self._tokens.path
 
     def verify(self, text: str) -> Grant | None:
         """What the token of this text allows, or "" where none was sent; None for nothing. Raises StorageError."""

@@ -11,14 +11,14 @@ import pytest
 
 from asg_mcp.core.events import Event, EventKind
 from asg_mcp.repo.ledger import event_of
-from asg_mcp.server import http, http_gate
+from asg_mcp.server import http_gate, http_sessions
 from asg_mcp.server.http_scopes import METADATA_PATH
 from asg_mcp.services.access import Grant
 from asg_mcp.services.oauth import ResourceServer
 from asg_mcp.services.oauthkeys import KeyFile
 from tests.repo.desk import open_desk
 from tests.server.http_served import WAIT_SECONDS, site
-from tests.server.test_http import ACCEPT
+from tests.server.test_http import ACCEPT, problem
 from tests.server.test_identity import Scene
 from tests.server.test_oauth import challenge, resource_server, tool_call
 from tests.services.issuers import ISSUER, Issuer
@@ -35,7 +35,7 @@ INITIALIZE = {
 
 
 async def test_the_sessions_of_one_token_leave_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HTTP_SESSIONS_PER_TOKEN_MAX", 2)
+    monkeypatch.setattr(http_sessions, "HTTP_SESSIONS_PER_TOKEN_MAX", 2)
     async with site(tmp_path, "root") as at:
         async with at.http(at.token("greedy"), **ACCEPT) as greedy, at.http(at.token("alice"), **ACCEPT) as alice:
 
@@ -102,6 +102,40 @@ async def test_parameters_that_are_not_taken_are_told(tmp_path: Path, path: str)
             assert reply.status_code == 200  # probes add what they like
         else:
             assert (reply.status_code, reply.json()["code"]) == (400, "invalid_argument")
+
+
+async def test_a_call_takes_its_arguments_from_the_body_alone(tmp_path: Path) -> None:
+    async with site(tmp_path) as at, at.http() as client:
+        why = {"intent_category": "Fix", "intent_description": "Because."}
+        for query, name in (("?ref=dev", "ref"), ("?path=/a&path=/b", "path"), ("?x", "x")):
+            reply = await client.post(f"/api/tools/asg_set{query}", json={"path": "/a", "value": 1, **why})
+            assert (reply.status_code, reply.json()["code"]) == (400, "invalid_argument")
+            assert f"'{name}'" in reply.json()["message"]
+            assert "body" in reply.json()["hint"]
+        assert (await client.get("/api/state")).json()["value"] == {}
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**30, -(10**30), 10**200])
+async def test_a_whole_number_that_cannot_be_stored_is_refused_and_never_rounded(tmp_path: Path, number: int) -> None:
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("asg_set", {"path": "/a", "value": number}),
+        ("asg_set", {"path": "/a", "value": {"b": [1, number]}}),
+        ("asg_apply", {"operations": [{"op": "set", "path": "/a", "value": {"b": number}}]}),
+    ]
+    async with site(tmp_path) as at, at.http() as client, at.client() as mcp:
+        for tool, arguments in calls:
+            given = {**arguments, "intent_category": "Fix", "intent_description": "Because."}
+            reply = await client.post(f"/api/tools/{tool}", json=given)
+            assert reply.json() == problem(await mcp.call_tool(tool, given))
+            assert reply.json()["code"] == "invalid_value"
+        assert (await client.get("/api/state")).json()["value"] == {}
+
+
+async def test_a_number_of_more_digits_than_are_read_is_refused(tmp_path: Path) -> None:
+    async with site(tmp_path) as at, at.http(**{"content-type": AS_JSON}) as client:
+        for digits in (300, 4_300, 5_000):
+            body = b'{"path":"/a","value":%s,"intent_category":"Fix","intent_description":"x"}' % (b"9" * digits)
+            assert (await client.post("/api/tools/asg_set", content=body)).status_code in (400, 422), digits
 
 
 AS_JSON = "application/json"

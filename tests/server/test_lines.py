@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mcp_types import JSONRPCRequest
+from mcp_types import JSONRPCNotification, JSONRPCRequest
 
 from asg_mcp.server.lines import LineSplitter, NotAMessage, OverlongLine, parse
 
@@ -60,6 +61,64 @@ def test_a_message_with_a_lone_surrogate_is_read(text: str) -> None:
     assert message.params == {"a": text}
 
 
+TWICE = (
+    b'{"jsonrpc":"2.0","id":7,"method":"m","params":{"path":"/k1","path":"/k2"}}',
+    b'{"jsonrpc":"2.0","id":7,"method":"m","params":{"path":"/k1","\\u0070ath":"/k1"}}',
+    b'{"jsonrpc":"2.0","id":7,"method":"m","params":{"a":[{"b":{"c":1e5,"c" :1}}]}}',
+    b'{"jsonrpc":"2.0","id":7,"method":"m","params":{"a":123456789012345678901234567890,"b":{"c":1,"c":1}}}',
+    b'{"jsonrpc":"2.0","id":7,"method":"m","params":{"a":"\\ud800","b":{"c":1,"c":1}}}',
+    b'{"jsonrpc":"2.0","id":7,"method":"m","params":{"a":1},"params":{"a":1}}',
+    b'{"jsonrpc":"2.0","id":7,"method":"m","x":{"a":1},"params":{"a":2,"a":1}}',
+    b'{"jsonrpc":"2.0","id":7,"method":"m","method":"n","params":{"a":1}}',
+    b'{"jsonrpc":"2.0","id":7,"id":7,"method":"m","params":{}}',
+    b'{"jsonrpc":"2.0","id":7,"method":"m","method":"n"}',
+)
+
+
+@pytest.mark.parametrize("line", TWICE)
+def test_a_request_that_names_a_key_twice_is_refused(line: bytes) -> None:
+    with pytest.raises(NotAMessage, match="twice") as caught:
+        parse(line)
+    assert (caught.value.reply.error.code, caught.value.reply.id) == (-32600, 7)
+
+
+names = st.sampled_from(["a", "b", "params", "id", '"', "\\", '":', "jsonrpc", "é", "a{}"])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | names,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    members=st.permutations(["jsonrpc", "id", "method", "params"]),
+    id_=st.integers() | names,
+    params=st.dictionaries(names, values, max_size=3),
+    compact=st.booleans(),
+    is_ascii=st.booleans(),
+    place=st.integers(0, 30),
+)
+def test_a_repeated_key_is_found_wherever_it_is_and_nothing_else_is_taken_for_one(
+    members: list[str], id_: int | str, params: dict[str, Any], compact: bool, is_ascii: bool, place: int
+) -> None:
+    whole = request(id=id_, params=params)
+    separators = (",", ":") if compact else (", ", ": ")
+    written = {name: whole[name] for name in members}
+    line = json.dumps(written, separators=separators, ensure_ascii=is_ascii)
+    message = parse(line.encode())
+    assert isinstance(message, JSONRPCRequest)
+    assert message.params == params
+    # Members that are written whole, and none of whose text is inside another's.
+    found = [one.span() for one in re.finditer(r'"(?:a|b|method)": ?(?:null|true|false|-?\d+|"m")(?=[,}])', line)]
+    start, end = found[place % len(found)]
+    with pytest.raises(NotAMessage, match="twice"):
+        parse(f"{line[:end]},{line[start:]}".encode())
+
+
+def test_what_has_no_id_is_a_notification() -> None:
+    assert isinstance(parse(json.dumps(request(params={"id": None})).encode()), JSONRPCNotification)
+
+
 def test_a_byte_order_mark_is_ignored() -> None:
     assert isinstance(parse(b"\xef\xbb\xbf" + json.dumps(request(id=1)).encode()), JSONRPCRequest)
 
@@ -96,6 +155,12 @@ def test_an_id_that_is_salvaged_from_a_line_too_long_is_the_requests_own(
         (b'{"id":[5]}', -32600, None),
         (b'{"id":"\\ud800"}', -32600, None),
         (b'{"jsonrpc":"2.0","id":"a\\ud800","method":"ping"}', -32600, None),
+        *(
+            (b'{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{}}' % wrong, -32600, None)
+            for wrong in (b"null", b"1.5", b"1.0", b"true", b"{}", b"[1]")
+        ),
+        (b'{"jsonrpc":"2.0","\\u0069d":null,"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping","params":{"a":"\\ud800"}}', -32600, None),
         (b"[]", -32600, None),
         (b"null", -32600, None),
     ],

@@ -182,6 +182,21 @@ def test_a_door_whose_file_is_lost_while_it_runs_stays_closed(file: TokenFile) -
     assert door.verify(text) is None
 
 
+def test_a_file_of_tokens_keeps_the_door_shut_even_when_none_in_it_holds(file: TokenFile) -> None:
+    _, token = file.add(TokenRequest("alice"), NOW)
+    assert not Door(file).is_shut
+    file.revoke(token.id)
+    restarted = Door(TokenFile(file.path))
+    assert restarted.verify("") is None
+    assert (restarted.is_open, restarted.is_shut) == (False, True)
+    file.add(TokenRequest("bob", expires="10"), NOW)  # which was long ago
+    restarted = Door(TokenFile(file.path))
+    assert (restarted.is_open, restarted.is_shut) == (False, True)
+    file.path.unlink()
+    restarted = Door(TokenFile(file.path))
+    assert (restarted.is_open, restarted.is_shut) == (True, False)
+
+
 # --- the command line -------------------------------------------------------------
 
 
@@ -201,6 +216,18 @@ def test_the_command_makes_lists_and_revokes(run: Run, tmp_path: Path) -> None:
     assert run("token", "revoke", made["id"], *db).code == 1
     assert file.verify(made["token"], NOW) is None
     assert run("token", "add", "carol", "--verb", "fly", *db).code == 2
+
+
+def test_whoever_revokes_the_last_token_is_told_what_that_means(run: Run, tmp_path: Path) -> None:
+    db = ("--db", str(tmp_path / "state.db"))
+    file = str(tmp_path / "state.db.tokens")
+    assert run("token", "list", *db).err == ""
+    made = [run("token", "add", name, "--json", *db).document["id"] for name in ("alice", "bob")]
+    assert run("token", "revoke", made[0], *db).err == ""
+    for command in (("revoke", made[1]), ("list",)):
+        told = run("token", *command, *db)
+        assert "nobody in" in told.err
+        assert file in told.err
 
 
 def test_a_wildcard_in_a_path_is_told_to_be_none(run: Run, tmp_path: Path) -> None:
