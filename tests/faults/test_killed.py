@@ -15,7 +15,7 @@ from tests.faults.checks import check
 from tests.faults.writer import Told
 from tests.kit.rpc import raw_client
 
-SERVER_ROUNDS, SERVERS = 10, 2
+SERVER_ROUNDS, SERVERS = 5, 2
 PIPELINED = 40
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork are of POSIX")
 

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and for
 @pytest.mark.parametrize(
     ("program", "kills", "told"),
     [
-        pytest.param("kill", 300, "kills, ", id="a repository keeps what it acknowledged"),
-        pytest.param("backup_kill", 20, "backups killed, ", id="a backup that looks complete is"),
+        pytest.param("kill", 100, "kills, ", id="a repository keeps what it acknowledged"),
+        pytest.param("backup_kill", 10, "backups killed, ", id="a backup that looks complete is"),
         pytest.param("import_kill", 8, "imports killed, ", id="an import leaves a whole store or none"),
         pytest.param("gc_kill", 6, "kills of a collection and a backup, ", id="a collection loses nothing reached"),
     ],
