@@ -50,7 +50,7 @@ from asg_mcp.repo.search import search
 from asg_mcp.repo.sessions import open_session, session_info
 from asg_mcp.repo.speculations import Speculations
 from asg_mcp.repo.transact import Decide, Transacted, transact
-from asg_mcp.repo.transaction import Request, checked_operations, create_store, run
+from asg_mcp.repo.transaction import Request, are_brief, checked_operations, create_store, run
 from asg_mcp.repo.validation import forget as forget_schemas
 from asg_mcp.repo.verify import Journal, Progress, Scope, VerifyReport, verify_apart
 from asg_mcp.repo.view import View
@@ -117,7 +117,8 @@ class Repository:
         told += self._screen.told(intent, kept)
         request = Request(ref, brought, kept, author, guard)
         hasher, judge = self._store.hasher, self._screen.moved
-        done = await self._store.write(lambda writer: run(writer, hasher, request, self._graph, judge))
+        brief = are_brief(brought)
+        done = await self._store.write(lambda writer: run(writer, hasher, request, self._graph, judge), brief=brief)
         return replace(done, warnings=(*done.warnings, *told)) if told else done
 
     async def merge(self, request: MergeRequest, intent: Intent, author: Author, guard: Guard) -> r.MergeResult:

@@ -34,6 +34,9 @@ from asg_mcp.storage.base import CommitRow, Reader, Ref, RefKind, Writer
 
 KEPT_ROOTS = {"_meta": "the version of the state's schema", "plans": "plans and their tasks"}
 """Roots that no ordinary write changes; a write to / keeps them."""
+BRIEF_OPERATIONS_MAX = 8
+BRIEF_BYTES_MAX = 1_024
+"""Of one value, in canonical bytes."""
 Judge = Callable[[State, Operation], None]
 """Raises where a move may not be done in a state."""
 _NAME = re.compile(r"[A-Za-z0-9._/-]+")
@@ -79,6 +82,14 @@ def checked_operations(operations: Sequence[Operation]) -> tuple[Operation, ...]
             )
         out.append(replace(operation, value=value))
     return tuple(out)
+
+
+def are_brief(operations: Sequence[Operation]) -> bool:
+    """Whether the operations are few and small, so that a transaction of them is short."""
+    return len(operations) <= BRIEF_OPERATIONS_MAX and all(
+        isinstance(operation.value, Absent) or len(encode(operation.value)) <= BRIEF_BYTES_MAX
+        for operation in operations
+    )
 
 
 def _gone_already(state: State, operation: Operation) -> bool:

@@ -354,10 +354,11 @@ class Store(Protocol):
         """
         ...
 
-    async def write(self, work: Callable[[Writer], T]) -> T:
+    async def write(self, work: Callable[[Writer], T], *, brief: bool = False) -> T:
         """Run `work` in a transaction on the writer's thread and return its result once that is durable.
 
-        Transactions that wait at the same time share one durable commit. Raises
+        Transactions that wait at the same time share one durable commit. One that is said to be `brief` may run on the
+        event loop instead, when that keeps nobody waiting. Raises
         what `work` raises, StoreBusy, StoreFull, UnknownOutcome; in each case but
         the last nothing was written.
         """

@@ -64,6 +64,18 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def begun_at_once(connection: sqlite3.Connection) -> bool:
+    """Whether a transaction that writes has begun, without waiting for another program that has the database."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error:  # whoever waits for it is told what is wrong
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_MS}")
+    return True
+
+
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that can neither write nor checkpoint."""
     connection = _connect(path, "ro")

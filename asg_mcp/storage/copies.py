@@ -129,7 +129,7 @@ class StillStore:
         except sqlite3.Error as error:
             raise translated(error) from error
 
-    async def write(self, work: Callable[[Writer], T]) -> T:
+    async def write(self, work: Callable[[Writer], T], *, brief: bool = False) -> T:
         """See Store. Always raises StorageError."""
         raise StorageError(f"{self._path} is a copy, and is not written to", hint="Restore it to another file.")
 

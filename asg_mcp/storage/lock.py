@@ -30,6 +30,9 @@ if sys.platform == "win32":
     def _lock(file: IO[bytes]) -> None:
         portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
 
+    def _lock_free(file: IO[bytes]) -> None:
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+
     def _unlock(file: IO[bytes]) -> None:
         portalocker.unlock(file)
 
@@ -37,6 +40,9 @@ else:
 
     def _lock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
+
+    def _lock_free(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _unlock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_UN)
@@ -56,21 +62,24 @@ class WriteLock:
         except (portalocker.LockException, OSError) as error:
             raise StoreBusy(f"The lock file {self.path} cannot be locked: {error}") from error
 
+    def take_free(self) -> bool:
+        """Take the lock if nobody has it. Give it back with `release`."""
+        try:
+            _lock_free(self._file)
+        except (portalocker.LockException, OSError):  # what else may be wrong, who waits for the lock is told
+            return False
+        return True
+
     def take(self, seconds_max: float) -> None:
         """Take the lock without queueing for it, for at most so long: opening a store must not hang.
 
         Raises StoreBusy. Give it back with `release`.
         """
         until = time.monotonic() + seconds_max
-        while True:
-            try:
-                portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-            except portalocker.LockException as error:
-                if time.monotonic() >= until:
-                    raise StoreBusy(f"{self.path} was held by another process for {seconds_max:.0f} s") from error
-                time.sleep(_POLL_SECONDS)
-            else:
-                return
+        while not self.take_free():
+            if time.monotonic() >= until:
+                raise StoreBusy(f"{self.path} was held by another process for {seconds_max:.0f} s")
+            time.sleep(_POLL_SECONDS)
 
     def release(self) -> None:
         """Give the lock back."""

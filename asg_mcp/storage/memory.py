@@ -237,7 +237,7 @@ class MemoryStore:
         self._check_open()
         yield MemoryReader(self._tables, MemoryCaches() if stored else self._caches, self._moment)
 
-    async def write(self, work: Callable[[Writer], T]) -> T:
+    async def write(self, work: Callable[[Writer], T], *, brief: bool = False) -> T:
         """See Store. There is no disk to share, so each transaction is one of its own."""
         self._check_open()
         if self._waiting >= WRITE_QUEUE_MAX:

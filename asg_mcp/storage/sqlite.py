@@ -9,6 +9,9 @@ One write, in order, with what a crash leaves at each step:
 5. COMMIT with synchronous=FULL                                  before it nothing, after it everything
 6. callers are answered                                          everything
 
+A short transaction of a caller who is alone runs on the event loop, in the same steps, as long as the disk is quick and
+nobody has the lock: the way to the thread and back takes as long as a good part of it.
+
 An I/O error at 5 has an unknown outcome: the connection is opened anew, which
 runs SQLite's recovery, and what the file then holds is the answer.
 """
@@ -18,9 +21,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import secrets
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -36,6 +41,7 @@ from asg_mcp.storage.base import Health, Rewriter, Writer
 from asg_mcp.storage.connection import (
     SETTINGS,
     SQLITE_MIN,
+    begun_at_once,
     connect_reader,
     connect_writer,
     library_faults,
@@ -66,6 +72,9 @@ from asg_mcp.storage.thread import WriterThread
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
+HERE_SECONDS_MAX = 0.002
+"""A disk that took longer for a commit is waited for on the thread, so that it holds up nobody else."""
+
 
 class SqliteStore:
     """See `storage.base.Store`. Make one with `open_store`; one for each file and process is enough."""
@@ -91,6 +100,8 @@ class SqliteStore:
         """The event loop on which writes wait or are under way."""
         self._settled = asyncio.Event()
         """Set whenever the last of them is answered."""
+        self._commit_seconds = math.inf
+        """What the last commit took."""
         self._closed = False
         self._ill = False
         """Whether the writing connection could not be opened anew after a failed commit."""
@@ -174,9 +185,10 @@ class SqliteStore:
 
     # --- writing --------------------------------------------------------------
 
-    async def write(self, work: Callable[[Writer], T]) -> T:
+    async def write(self, work: Callable[[Writer], T], *, brief: bool = False) -> T:
         """See Store."""
-        result: T = await self._queued(Job(work, asyncio.get_running_loop()))
+        job = Job(work, asyncio.get_running_loop())
+        result: T = job.future.result() if brief and self._is_done_here(job) else await self._queued(job)
         return result
 
     async def rewrite(self, work: Callable[[Rewriter], T]) -> T:
@@ -208,6 +220,32 @@ class SqliteStore:
                 return work(db)
             except sqlite3.Error as error:
                 raise translated(error) from error
+
+    def _is_done_here(self, job: Job) -> bool:
+        """Whether a job is decided: run on the event loop itself. If not, nothing happened."""
+        if self._closed or self._is_serving() or self._ill or self._commit_seconds > HERE_SECONDS_MAX:
+            return False
+        db = self._thread.borrow()
+        if db is None:
+            return False
+        try:
+            if not self._lock.take_free():
+                return False
+            try:
+                if not begun_at_once(db):
+                    return False
+                job.claim("running")
+                if not self._attempt(db, [job], begun=True):
+                    self._attempt(self._thread.connection, [job])
+            finally:
+                self._lock.release()
+        finally:
+            self._thread.give_back()
+        job.answer()
+        # Who writes in this turn of the loop too goes to the thread: others together, and one caller by turns.
+        self._serving = asyncio.get_running_loop()
+        self._serving.call_soon(self._answer, [], None)
+        return True
 
     async def _queued(self, job: Job) -> Any:
         if self._closed:
@@ -269,7 +307,7 @@ class SqliteStore:
         if error is not None and not isinstance(error, AsgError):
             raise error
 
-    # --- on the writer's thread -------------------------------------------------
+    # --- by whoever has the connection and the lock -------------------------------
 
     def _run_batch(self, batch: list[Job], db: sqlite3.Connection) -> None:
         """One durable commit for the batch; one each when that fails as a whole."""
@@ -283,14 +321,15 @@ class SqliteStore:
             for job in jobs:
                 self._attempt(self._thread.connection, [job])
 
-    def _attempt(self, db: sqlite3.Connection, jobs: list[Job]) -> bool:
+    def _attempt(self, db: sqlite3.Connection, jobs: list[Job], *, begun: bool = False) -> bool:
         """Whether each job is decided: durable, refused by its own work, or of an outcome that recovery told.
 
-        False leaves nothing written, and each job's error says why.
+        False leaves nothing written, and each job's error says why. With `begun` the transaction is.
         """
         token = secrets.token_bytes(16)
         try:
-            db.execute("BEGIN IMMEDIATE")
+            if not begun:
+                db.execute("BEGIN IMMEDIATE")
             caches = self._caches_of(db)
             counters = Counters(db)
             for job in jobs:
@@ -306,10 +345,12 @@ class SqliteStore:
         except BaseException:
             self._roll_back(db)
             raise
+        began = time.perf_counter()
         try:
             db.execute("COMMIT")
         except sqlite3.Error as error:
             self._recover(jobs, token, error)
+        self._commit_seconds = time.perf_counter() - began
         for job in jobs:
             job.decided = True
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -22,11 +23,12 @@ _ITER_CHUNK = 64  # aiosqlite asks for it; cursors are never iterated through it
 
 
 class WriterThread:
-    """A thread that owns the writing connection."""
+    """A thread that owns the writing connection, and lends it to the event loop while it does nothing."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
         self._aio = aiosqlite.Connection(connect, _ITER_CHUNK)
+        self._in_use = Lock()
 
     async def start(self) -> None:
         """Start the thread and connect."""
@@ -40,7 +42,12 @@ class WriterThread:
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on the thread, in one hop."""
         execute: Any = self._aio._execute  # aiosqlite has no types for it
-        result: T = await execute(lambda: work(self._aio._conn))
+
+        def run() -> T:
+            with self._in_use:
+                return work(self._aio._conn)
+
+        result: T = await execute(run)
         return result
 
     def submit(self, work: Callable[[sqlite3.Connection], None], done: Callable[[BaseException | None], None]) -> None:
@@ -52,7 +59,8 @@ class WriterThread:
 
         def run() -> None:
             try:
-                work(self._aio._conn)
+                with self._in_use:
+                    work(self._aio._conn)
             except BaseException as error:  # whatever it is, who waits is told
                 loop.call_soon_threadsafe(done, error)
                 raise
@@ -60,13 +68,21 @@ class WriterThread:
 
         self._aio._tx.put_nowait((None, run))
 
+    def borrow(self) -> sqlite3.Connection | None:
+        """The connection, unless the thread is using it. The thread waits until it is given back."""
+        return self._aio._conn if self._in_use.acquire(blocking=False) else None
+
+    def give_back(self) -> None:
+        """Let the thread use its connection again."""
+        self._in_use.release()
+
     @property
     def connection(self) -> sqlite3.Connection:
-        """The connection; for use on the thread only."""
+        """The connection; for use on the thread, or by who borrowed it."""
         return self._aio._conn
 
     def reopen(self) -> sqlite3.Connection:
-        """On the thread: close the connection, however ill it is, and connect anew."""
+        """Close the connection, however ill it is, and connect anew. For who may use it."""
         try:
             self.connection.close()
         finally:

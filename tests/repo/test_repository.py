@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import pytest
 from asg_mcp.app import has_store, open_repository
 from asg_mcp.core.paths import parse_path
 from asg_mcp.errors import AsgError, HeadMoved, StorageError, StoreIncompatible
-from asg_mcp.repo import getting, repository
+from asg_mcp.repo import getting, repository, transaction
 from asg_mcp.repo.guards import Guard
 from asg_mcp.repo.repository import Query, Repository, RevertRequest
+from asg_mcp.repo.results import WriteResult
+from asg_mcp.storage import sqlite
 from tests.repo.desk import UNDO, Desk, open_desk
 from tests.repo.stores import ALICE, BOB
 
@@ -120,6 +123,7 @@ async def test_nothing_of_a_batch_that_was_rolled_back_stays_in_memory(
             return True
         return bool(attempt(self, db, jobs))
 
+    monkeypatch.setattr(sqlite, "HERE_SECONDS_MAX", 0.0)  # so that both are in one batch
     monkeypatch.setattr(type(store), "_attempt", fails_once)
     lost = await asyncio.gather(desk.set("/b", 1), desk.revert("main~1"), return_exceptions=True)
     assert all(isinstance(answer, StorageError) for answer in lost)
@@ -209,3 +213,20 @@ async def test_a_page_says_how_many_more_there_are_and_stops_counting_at_the_lim
     assert await left(100) == [0, 0, 0, 0, 0]
     monkeypatch.setattr(repository, "COUNT_AHEAD_MAX", 3)
     assert await left(4) == [3, 3, 3, 3, 3]
+
+
+async def test_small_writes_of_a_lone_caller_run_on_the_event_loop_and_large_ones_on_the_writers_thread(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, threads = transaction.run, []
+
+    def noted(*given: Any) -> WriteResult:
+        threads.append(threading.current_thread())
+        return run(*given)
+
+    monkeypatch.setattr(sqlite, "HERE_SECONDS_MAX", 3_600.0)
+    monkeypatch.setattr(repository, "run", noted)
+    for value in (1, {"a": [1, 2]}, "x" * 2_000, {f"k{number}": number for number in range(1_000)}):
+        await desk.set("/v", value)
+        await asyncio.sleep(0)  # writes in one turn of the loop would be company
+    assert [thread is threading.current_thread() for thread in threads] == [True, True, False, False]
