@@ -16,7 +16,7 @@ from asg_mcp.repo.results import WriteResult
 from asg_mcp.storage import sqlite, thread
 from asg_mcp.storage.base import Writer
 from asg_mcp.storage.connection import SETTINGS
-from asg_mcp.storage.sqlite import SqliteStore, open_store
+from asg_mcp.storage.sqlite import open_store
 from tests.repo.stores import Made, made_store
 from tests.storage.test_sqlite import END_SECONDS_MAX, Connection, Work, document, hold, setting
 
@@ -238,24 +238,6 @@ async def test_what_stops_a_write_here_reaches_the_caller_and_the_next_is_served
             await brief(made, setting(made, "/a", 1))
     await brief(made, setting(made, "/b", 2))
     assert document(made.store) == {"b": 2}
-
-
-def test_an_event_loop_that_ends_right_after_a_write_here_leaves_a_store_that_serves_the_next_loop(
-    tmp_path: Path,
-) -> None:
-    async def first() -> Made:
-        store = await open_store(tmp_path / "state.db")
-        await store.write(lambda writer: writer.last_seq())
-        made = Made(store)
-        assert is_here(await where(made))
-        return made
-
-    async def second(store: SqliteStore) -> None:
-        async with asyncio.timeout(END_SECONDS_MAX):
-            assert await store.write(lambda writer: writer.last_seq(), brief=True) == 0
-            await store.close()
-
-    asyncio.run(second(asyncio.run(first()).store))
 
 
 async def test_a_store_that_is_closed_right_after_a_write_here_is_closed_in_order(made: Made) -> None:
