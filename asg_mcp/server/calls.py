@@ -8,38 +8,34 @@ does a tool that is not of the catalogue. A test holds both ways to the same ans
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Mapping
+from functools import partial
 from typing import Any, Final
 
 from mcp.server import Server
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
-from mcp_types import (
-    CLIENT_CAPABILITIES_META_KEY,
-    CLIENT_INFO_META_KEY,
-    PROTOCOL_VERSION_META_KEY,
-    SERVER_INFO_META_KEY,
-)
+from mcp_types import SERVER_INFO_META_KEY
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
+from orjson import Fragment
 
 from asg_mcp.server.dispatch import Reply
+from asg_mcp.server.express import Express
+from asg_mcp.server.plain import CALL, is_known, is_plain, is_traced
 from asg_mcp.server.subscriptions import Watcher
+from asg_mcp.tools.registry import ToolContext
 
-_METHOD: Final = "tools/call"
-_PLAIN: Final = frozenset({"name", "arguments", "_meta"})
-_PLAIN_META: Final = frozenset(
-    {PROTOCOL_VERSION_META_KEY, CLIENT_INFO_META_KEY, CLIENT_CAPABILITIES_META_KEY, "progressToken"}
-)
 _TRACING: Final = "OpenTelemetryMiddleware"
 
-Call = Callable[[ServerRequestContext[Watcher], str, dict[str, Any]], Awaitable[Reply]]
-"""From the request, the tool's name and its arguments to the reply. Raises MCPError."""
+CallerOf = Callable[[ServerRequestContext[Watcher]], ToolContext]
+"""From a request to what a call in it is made with."""
+Call = Callable[[ToolContext, str, str, Mapping[str, Any]], Awaitable[Reply]]
+"""From that, the revision of the protocol, the tool's name and its arguments to the reply. Raises MCPError."""
 
 
-def use_middleware(server: Server[Watcher], names: Container[str], call: Call) -> None:
+def use_middleware(server: Server[Watcher], names: Container[str], caller_of: CallerOf, call: Call) -> None:
     """Give a server the short way for calls of the tools of these names; its SDK traces where a tracer is set up."""
     traced = [_Traced(each) if type(each).__name__ == _TRACING else each for each in server.middleware]
-    server.middleware[:] = [*traced, _ShortWay(server, names, call)]
+    server.middleware[:] = [*traced, _ShortWay(server, names, caller_of, call)]
 
 
 class _Traced(ServerMiddleware[Watcher]):
@@ -49,42 +45,42 @@ class _Traced(ServerMiddleware[Watcher]):
         self._tracing = tracing
 
     async def __call__(self, ctx: ServerRequestContext[Watcher, Any], call_next: CallNext) -> HandlerResult:
-        if isinstance(get_tracer_provider(), ProxyTracerProvider):
-            return await call_next(ctx)
-        return await self._tracing(ctx, call_next)
+        return await (self._tracing(ctx, call_next) if is_traced() else call_next(ctx))
 
 
 class _ShortWay(ServerMiddleware[Watcher]):
-    def __init__(self, server: Server[Watcher], names: Container[str], call: Call) -> None:
+    def __init__(self, server: Server[Watcher], names: Container[str], caller_of: CallerOf, call: Call) -> None:
         self._server = server
         self._names = names
+        self._caller_of = caller_of
         self._call = call
 
     async def __call__(self, ctx: ServerRequestContext[Watcher, Any], call_next: CallNext) -> HandlerResult:
-        if not (_is_plain(ctx) and ctx.params is not None and ctx.params["name"] in self._names):
+        params = ctx.params
+        if ctx.method != CALL or params is None or not is_plain(params, self._names) or not is_known(ctx):
             return await call_next(ctx)
-        reply = await self._call(ctx, ctx.params["name"], ctx.params["arguments"])
-        result: dict[str, Any] = {"content": [{"type": "text", "text": reply.text}]}
-        if reply.structured is not None:
-            result["structuredContent"] = reply.structured
-        result["isError"] = reply.is_error
-        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
-            result["resultType"] = "complete"
-            result["_meta"] = {SERVER_INFO_META_KEY: self._server.server_info_stamp}
-        return result
+        stamp = self._server.server_info_stamp if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else None
+        caller, version = self._caller_of(ctx), ctx.protocol_version
+        if isinstance(ctx.request, Express):
+            ctx.request.learn(params, self._names, partial(self._in_short, caller, version, stamp))
+        reply = await self._call(caller, version, params["name"], params["arguments"])
+        return _result(reply, reply.structured, stamp)
+
+    async def _in_short(
+        self, caller: ToolContext, version: str, stamp: dict[str, Any] | None, name: str, arguments: dict[str, Any]
+    ) -> dict[str, Any]:
+        """A result to be written at once, with the reply's own JSON in it."""
+        reply = await self._call(caller, version, name, arguments)
+        return _result(reply, None if reply.structured is None else Fragment(reply.text), stamp)
 
 
-def _is_plain(ctx: ServerRequestContext[Watcher, Any]) -> bool:
-    """Whether the SDK would find nothing wrong with a request: a call with a name and arguments of a known client."""
-    params = ctx.params
-    return (
-        ctx.method == _METHOD
-        and ctx.request_id is not None
-        and ctx.session.client_params is not None
-        and params is not None
-        and params.keys() <= _PLAIN
-        and type(params.get("name")) is str
-        and type(params.get("arguments")) is dict
-        # The SDK leaves a malformed envelope out; its own way tells what is wrong with it.
-        and ("_meta" not in params or (ctx.meta is not None and params["_meta"].keys() <= _PLAIN_META))
-    )
+def _result(reply: Reply, structured: dict[str, Any] | Fragment | None, stamp: dict[str, Any] | None) -> dict[str, Any]:
+    """The wire form of a reply; with the stamp of the server, in which the newer era has its name."""
+    result: dict[str, Any] = {"content": [{"type": "text", "text": reply.text}]}
+    if structured is not None:
+        result["structuredContent"] = structured
+    result["isError"] = reply.is_error
+    if stamp is not None:
+        result["resultType"] = "complete"
+        result["_meta"] = {SERVER_INFO_META_KEY: stamp}
+    return result

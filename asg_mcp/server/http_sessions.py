@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from types import TracebackType
 from typing import Any, Self
 
 import anyio
@@ -27,6 +26,7 @@ from asg_mcp.core.limits import (
 from asg_mcp.server.http_gate import OPEN
 from asg_mcp.server.http_messages import refused, request_of
 from asg_mcp.server.lines import ENDLESS_METHODS, still_under_way
+from asg_mcp.server.streams import Stream
 from asg_mcp.server.subscriptions import Watcher
 
 MESSAGES_PATH = "/messages/"
@@ -96,7 +96,7 @@ class Underway:
         self._ids.clear()
 
 
-class _Outbox:
+class _Outbox(Stream):
     """The messages to the client; a response ends the request that it answers."""
 
     def __init__(self, writing: Any, underway: Underway) -> None:
@@ -117,14 +117,6 @@ class _Outbox:
 
     async def aclose(self) -> None:
         await self._writing.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 # --- Streamable HTTP --------------------------------------------------------------
@@ -253,7 +245,7 @@ class SseSessions:
         await reading.aclose()
 
 
-class _Inbox:
+class _Inbox(Stream):
     """The messages of the client, without requests whose id is taken."""
 
     def __init__(self, reading: Any, outbox: _Outbox, underway: Underway) -> None:
@@ -301,11 +293,3 @@ class _Inbox:
 
     async def aclose(self) -> None:
         await self._reading.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -111,7 +111,7 @@ def server_of(offer: Offer) -> Server[Watcher]:
         on_get_prompt=offer.get_prompt,
         on_completion=offer.complete,
     )
-    use_middleware(server, frozenset(_names(offer.catalogue)), offer.answer)
+    use_middleware(server, frozenset(_names(offer.catalogue)), offer.caller_of, offer.answer)
     return server
 
 
@@ -172,7 +172,8 @@ class Offer:
         caller = Caller(grant.principal, client, grant.agent or agent, self._options.session, grant)
         return ToolContext(self.repo.seen_by(grant.principal), caller)
 
-    def _context(self, request: _Request) -> ToolContext:
+    def caller_of(self, request: _Request) -> ToolContext:
+        """What a call in this request is made with."""
         grant = None if self._identify is None else self._identify(request.request)
         return self._context_of(_client_of(request), grant)
 
@@ -191,26 +192,27 @@ class Offer:
         self._observe(name, reply.code, time.perf_counter() - began)
         return reply
 
-    async def answer(self, request: _Request, name: str, arguments: Mapping[str, Any] | None) -> Reply:
-        """The reply to a client that calls a tool. Raises MCPError where there is none of that name."""
+    async def answer(self, context: ToolContext, version: str, name: str, arguments: Mapping[str, Any] | None) -> Reply:
+        """The reply to a client of a revision that calls a tool. Raises MCPError where there is none of that name."""
         try:
-            return await self.call(self._context(request), name, arguments)
+            return await self.call(context, name, arguments)
         except UnknownTool as error:
-            raise protocol_error(error, request.protocol_version) from None
+            raise protocol_error(error, version) from None
 
     async def call_tool(self, request: _Request, params: types.CallToolRequestParams) -> types.CallToolResult:
         """tools/call."""
-        return _result(await self.answer(request, params.name, params.arguments))
+        context = self.caller_of(request)
+        return _result(await self.answer(context, request.protocol_version, params.name, params.arguments))
 
     async def read_resource(
         self, request: _Request, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         """resources/read."""
-        return await self.shelf.read(self._context(request), params.uri, request.protocol_version)
+        return await self.shelf.read(self.caller_of(request), params.uri, request.protocol_version)
 
     async def _watchable(self, request: _Request, uri: str) -> Target:
         """What a subscription to the address watches, where the caller may see it."""
-        context, target = self._context(request), self.shelf.target(uri)
+        context, target = self.caller_of(request), self.shelf.target(uri)
         if context.caller.grant is not None:
             try:
                 decide(context.caller.grant, Verb.READ, target.ref, (target.path or (),))
@@ -257,7 +259,7 @@ class Offer:
         """completion/complete."""
         with _refusals(request):
             return types.CompleteResult(
-                completion=await complete(self._context(request), self.shelf, self.prompts, params)
+                completion=await complete(self.caller_of(request), self.shelf, self.prompts, params)
             )
 
 

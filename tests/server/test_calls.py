@@ -10,50 +10,18 @@ import anyio
 import pytest
 from mcp.server import Server
 from mcp.shared.message import SessionMessage
-from mcp_types import (
-    INVALID_PARAMS,
-    LOG_LEVEL_META_KEY,
-    CallToolRequestParams,
-    CallToolResult,
-    jsonrpc_message_adapter,
-)
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
+from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, jsonrpc_message_adapter
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from asg_mcp.server.mcp import Offer, ServerOptions, build_server
+from asg_mcp.server.mcp import Offer
 from asg_mcp.server.subscriptions import Watcher
-from tests.kit.rpc import Message, enveloped
-from tests.server.toy_server import CATALOGUE, NO_REPOSITORY
+from tests.kit.rpc import Message
+from tests.server.called import CALLS, PRINCIPAL, VERSIONS, conversation, handshake, request, server_of_toys
 
 WAIT_SECONDS = 30.0
-PRINCIPAL = "local:tester"
-VERSIONS = (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)
-CALLS: dict[str, Any] = {
-    "plain": {"name": "asg_echo", "arguments": {"value": {"a": [1, None, "ü"]}, "branch": "dev"}},
-    "a null": {"name": "asg_echo", "arguments": {"value": None}},
-    "refused by the tool": {"name": "asg_fail", "arguments": {"how": "ref"}},
-    "a crash": {"name": "asg_fail", "arguments": {"how": "crash"}},
-    "wrong arguments": {"name": "asg_echo", "arguments": {"valu": 1}},
-    "no such tool": {"name": "asg_ecko", "arguments": {}},
-    "no arguments": {"name": "asg_who"},
-    "null arguments": {"name": "asg_who", "arguments": None},
-    "arguments that are a list": {"name": "asg_who", "arguments": [1]},
-    "no name": {"arguments": {}},
-    "a name that is a number": {"name": 7, "arguments": {}},
-    "one more parameter": {"name": "asg_who", "arguments": {}, "cursor": "x"},
-    "a task": {"name": "asg_who", "arguments": {}, "task": {"ttl": 1}},
-    "a task that is a text": {"name": "asg_who", "arguments": {}, "task": "x"},
-    "a progress token": {"name": "asg_who", "arguments": {}, "_meta": {"progressToken": 3}},
-    "a level to log at": {"name": "asg_who", "arguments": {}, "_meta": {LOG_LEVEL_META_KEY: "info"}},
-    "a level that is none": {"name": "asg_who", "arguments": {}, "_meta": {LOG_LEVEL_META_KEY: "bogus"}},
-    "a meta of somebody else": {"name": "asg_who", "arguments": {}, "_meta": {"example.org/x": [1]}},
-    "a meta that is a text": {"name": "asg_who", "arguments": {}, "_meta": "x"},
-    "a progress token that is a list": {"name": "asg_who", "arguments": {}, "_meta": {"progressToken": []}},
-    "no parameters": None,
-}
 
 
 @pytest.fixture
@@ -65,13 +33,13 @@ def without_references(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("without_references")
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_every_kind_of_call_is_answered_as_the_sdk_answers_it_in_every_revision(version: str) -> None:
-    short, long = _server(), _server()
+    short, long = server_of_toys(), server_of_toys()
     long.middleware.clear()
     assert await _answers(short, version) == await _answers(long, version)
 
 
 async def test_a_call_before_the_handshake_is_refused() -> None:
-    server, call = _server(), _request(1, CALLS["plain"])
+    server, call = server_of_toys(), request(1, CALLS["plain"])
     [reply] = await _exchange(server, [call])
     assert reply["error"]["code"] == INVALID_PARAMS
 
@@ -79,14 +47,14 @@ async def test_a_call_before_the_handshake_is_refused() -> None:
 async def test_a_notification_calls_no_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
 
-    async def noted(_: Offer, __: Any, name: str, ___: Any) -> Any:
+    async def noted(_: Offer, __: Any, ___: str, name: str, ____: Any) -> Any:
         called.append(name)
 
     monkeypatch.setattr(Offer, "answer", noted)
-    told = _request(1, CALLS["plain"])
+    told = request(1, CALLS["plain"])
     del told["id"]
     ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
-    answers = await _exchange(_server(), [*_handshake(VERSIONS[0]), told, ping])
+    answers = await _exchange(server_of_toys(), [*handshake(VERSIONS[0]), told, ping])
     assert [answer["id"] for answer in answers] == [0, 9]
     assert called == []
 
@@ -95,13 +63,13 @@ async def test_a_plain_call_takes_the_short_way_and_an_unusual_one_does_not(monk
     long: list[str] = []
     whole = Offer.call_tool
 
-    async def noted(self: Offer, request: Any, params: Any) -> Any:
+    async def noted(self: Offer, asking: Any, params: Any) -> Any:
         long.append(params.name)
-        return await whole(self, request, params)
+        return await whole(self, asking, params)
 
     monkeypatch.setattr(Offer, "call_tool", noted)
     asked = [CALLS["plain"], CALLS["a progress token"], CALLS["no arguments"]]
-    answers = await _exchange(_server(), [*_handshake(VERSIONS[0]), *map(_request, range(1, 4), asked)])
+    answers = await _exchange(server_of_toys(), [*handshake(VERSIONS[0]), *map(request, range(1, 4), asked)])
     assert [answer["id"] for answer in answers if "result" in answer] == [0, 1, 2, 3]
     assert long == ["asg_who"]
 
@@ -122,7 +90,7 @@ async def test_a_tracer_that_is_set_up_when_the_server_runs_already_is_told_too(
 ) -> None:
     with monkeypatch.context() as before:
         before.setattr(trace, "_TRACER_PROVIDER", None)
-        server = _server()
+        server = server_of_toys()
         await _answers(server, VERSIONS[0])
         assert spans.get_finished_spans() == ()
     await _answers(server, VERSIONS[0])
@@ -130,52 +98,24 @@ async def test_a_tracer_that_is_set_up_when_the_server_runs_already_is_told_too(
 
 
 async def test_what_others_add_to_a_server_is_reached_by_calls_of_their_tools() -> None:
-    server = _server()
+    server = server_of_toys()
 
     async def theirs(_: Any, params: Any) -> CallToolResult:
         return CallToolResult(content=[], structured_content={"called": params.name})
 
     server.add_request_handler("tools/call", CallToolRequestParams, theirs)
-    calls = [_request(number, {"name": name, "arguments": {}}) for number, name in enumerate(("theirs", "asg_who"), 1)]
-    _, one, other = await _exchange(server, [*_handshake(VERSIONS[-2]), *calls])
+    calls = [request(number, {"name": name, "arguments": {}}) for number, name in enumerate(("theirs", "asg_who"), 1)]
+    _, one, other = await _exchange(server, [*handshake(VERSIONS[-2]), *calls])
     assert one["result"]["structuredContent"] == {"called": "theirs"}
     assert other["result"]["structuredContent"]["principal"] == PRINCIPAL
 
 
-def _server() -> Server[Watcher]:
-    return build_server(CATALOGUE, NO_REPOSITORY, PRINCIPAL, ServerOptions())
-
-
-def _request(number: int, params: Any) -> Message:
-    message: Message = {"jsonrpc": "2.0", "id": number, "method": "tools/call"}
-    return message if params is None else {**message, "params": params}
-
-
-def _handshake(version: str) -> list[Message]:
-    client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
-    return [
-        {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": client},
-        {"jsonrpc": "2.0", "method": "notifications/initialized"},
-    ]
-
-
 async def _answers(server: Server[Watcher], version: str) -> list[Message]:
     """To every call, in a connection of this revision; nothing to another."""
-    calls = [_request(number, params) for number, params in enumerate(CALLS.values(), 1)]
-    if version in HANDSHAKE_PROTOCOL_VERSIONS:
-        found = await _exchange(server, [*_handshake(version), *calls])
-    else:
-        found = await _exchange(server, [_in_envelope(call) for call in calls])
+    calls = [request(number, params) for number, params in enumerate(CALLS.values(), 1)]
+    found = await _exchange(server, conversation(version, calls))
     assert len(found) >= len(calls)
     return found
-
-
-def _in_envelope(call: Message) -> Message:
-    """The call of a client of the newer era; what a call has in its place besides is kept."""
-    if "params" not in call:
-        return call
-    meta, own = enveloped(call)["params"]["_meta"], call["params"].get("_meta", {})
-    return {**call, "params": {**call["params"], "_meta": {**meta, **own} if isinstance(own, dict) else own}}
 
 
 async def _exchange(server: Server[Watcher], messages: list[Message]) -> list[Message]:

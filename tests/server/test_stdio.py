@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
-from mcp_types import CLIENT_INFO_META_KEY
+from mcp_types import CLIENT_INFO_META_KEY, CONNECTION_CLOSED
 
 from asg_mcp import __version__
 from asg_mcp.core.limits import LINE_BYTES_MAX
@@ -31,10 +31,15 @@ def started(stderr: int | None = None) -> AbstractAsyncContextManager[RawClient]
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[RawClient]:
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[RawClient]:
     async with started() as raw:
         await raw.handshake()
+        if getattr(request, "param", "") == "by express":
+            await raw.ask(raw.call("asg_who", {}))  # the SDK has seen one, so the next ones pass it by
         yield raw
+
+
+in_both_ways = pytest.mark.parametrize("client", ["by the SDK", "by express"], indirect=True)
 
 
 def echo(raw: RawClient, value: Any, **others: Any) -> Message:
@@ -166,6 +171,7 @@ async def test_a_lone_surrogate_in_a_value_is_refused_by_name_and_the_connection
     await client.ping()
 
 
+@in_both_ways
 async def test_nesting_too_deep_is_refused_by_name_and_the_connection_goes_on(client: RawClient) -> None:
     deep = json.loads("[" * 300 + "]" * 300)
     assert tool_error(await client.ask(echo(client, deep)))["code"] == "limit_exceeded"
@@ -177,6 +183,7 @@ async def test_a_value_of_the_greatest_depth_comes_back(client: RawClient) -> No
     assert returned(await client.ask(echo(client, deep))) == deep
 
 
+@in_both_ways
 async def test_a_request_id_in_use_is_refused(client: RawClient, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "until")
     held = client.call("asg_hold", {"until": str(tmp_path / "until")})
@@ -271,6 +278,7 @@ async def test_a_message_may_arrive_byte_by_byte(client: RawClient) -> None:
 # --- the end --------------------------------------------------------------------
 
 
+@in_both_ways
 async def test_calls_under_way_finish_when_stdin_ends(client: RawClient, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "until")
     held = client.call("asg_hold", {"until": str(tmp_path / "until")})
@@ -290,6 +298,7 @@ async def test_the_last_line_needs_no_line_feed(client: RawClient) -> None:
     assert (await client.reply_to(request))["result"] == {}
 
 
+@in_both_ways
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_calls_under_way_finish_on_a_signal(client: RawClient, tmp_path: Path, number: signal.Signals) -> None:
     os.mkfifo(tmp_path / "until")
@@ -302,15 +311,36 @@ async def test_calls_under_way_finish_on_a_signal(client: RawClient, tmp_path: P
     assert await client.exit_code() == 0
 
 
+async def test_writes_under_way_take_effect_and_are_answered_when_stdin_ends(tmp_path: Path) -> None:
+    program = ("-m", "asg_mcp", "serve", "--db", str(tmp_path / "store.db"))
+    why = {"intent_category": "Fix", "intent_description": "A node did not answer."}
+    async with raw_client(*program) as raw:
+        await raw.handshake()
+        await raw.ask(raw.call("asg_set", {"path": "/nodes", "value": {}, **why}))
+        writes = [raw.call("asg_set", {"path": f"/nodes/n{number}", "value": number, **why}) for number in range(30)]
+        raw.write(*writes)
+        raw.end_input()
+        replies = [await raw.reply_to(write) for write in writes]
+        assert await raw.exit_code() == 0
+    assert not any(reply["result"]["isError"] for reply in replies)
+    async with raw_client(*program) as raw:
+        await raw.handshake()
+        reply = await raw.ask(raw.call("asg_get", {"path": "/nodes"}))
+    assert returned(reply) == {f"n{number}": number for number in range(30)}
+
+
+@in_both_ways
 async def test_a_second_signal_ends_the_process_without_waiting(client: RawClient) -> None:
     held = client.call("asg_hold", {})
     client.write(held)
     await client.ping()
     client.process.send_signal(signal.SIGTERM)
     client.process.send_signal(signal.SIGINT)
+    assert (await client.reply_to(held))["error"]["code"] == CONNECTION_CLOSED
     assert await client.exit_code() == 0
 
 
+@in_both_ways
 async def test_a_cancelled_call_does_not_hold_up_the_end(client: RawClient, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "until")
     held = client.call("asg_hold", {"until": str(tmp_path / "until")})
