@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,12 @@ from asg_mcp.storage.connection import SETTINGS, connect_reader, connect_writer
 from asg_mcp.storage.schema import APPLICATION_ID, MIGRATIONS
 from asg_mcp.storage.sqlite import SqliteStore, open_store
 from tests.repo.stores import ALICE, WHY, Made, made_store, operation
+from tests.storage.faulty import Connection
 
 Work = Callable[[Writer], Any]
 
 END_SECONDS_MAX = 30.0
 """Bounds what would never end if the store were wrong."""
-
-
-@pytest.fixture
-async def made(tmp_path: Path) -> AsyncIterator[Made]:
-    async with made_store(tmp_path) as store:
-        yield store
 
 
 def setting(made: Made, path: str, value: Any) -> Work:
@@ -75,34 +70,6 @@ async def traced(made: Made) -> list[str]:
     statements: list[str] = []
     await made.store._thread.run(lambda db: db.set_trace_callback(statements.append))
     return statements
-
-
-class Connection(sqlite3.Connection):
-    """A connection whose next COMMITs may fail: `before` it reached the file, or `after`."""
-
-    plan: list[str]
-
-    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        if sql == "COMMIT" and Connection.plan:
-            how = Connection.plan.pop(0)
-            if how == "after":
-                super().execute(sql)
-            raise sqlite3.OperationalError("disk I/O error")
-        return super().execute(sql, *values)
-
-
-@pytest.fixture
-async def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Made]:
-    """A store whose writing connection fails as Connection.plan says."""
-    real = sqlite3.connect
-    Connection.plan = []
-
-    def connect(*given: Any, **named: Any) -> sqlite3.Connection:
-        return real(*given, factory=Connection, **named)
-
-    monkeypatch.setattr(sqlite3, "connect", connect)
-    async with made_store(tmp_path) as store:
-        yield store
 
 
 # --- batches ------------------------------------------------------------------

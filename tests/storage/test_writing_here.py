@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +17,14 @@ from asg_mcp.storage.base import Writer
 from asg_mcp.storage.connection import SETTINGS
 from asg_mcp.storage.sqlite import open_store
 from tests.repo.stores import Made, made_store
-from tests.storage.test_sqlite import END_SECONDS_MAX, Connection, Work, document, hold, setting
+from tests.storage.faulty import Connection
+from tests.storage.test_sqlite import END_SECONDS_MAX, Work, document, hold, setting
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every disk is quick enough."""
     monkeypatch.setattr(sqlite, "HERE_SECONDS_MAX", 3_600.0)
-
-
-@pytest.fixture
-async def made(tmp_path: Path) -> AsyncIterator[Made]:
-    async with made_store(tmp_path) as store:
-        yield store
-
-
-@pytest.fixture
-async def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Made]:
-    """A store whose writing connection fails as Connection.plan says."""
-    real = sqlite3.connect
-    Connection.plan = []
-
-    def connect(*given: Any, **named: Any) -> sqlite3.Connection:
-        return real(*given, factory=Connection, **named)
-
-    monkeypatch.setattr(sqlite3, "connect", connect)
-    async with made_store(tmp_path) as store:
-        yield store
 
 
 async def brief(made: Made, work: Work) -> Any:
