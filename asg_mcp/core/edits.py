@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asg_mcp.core.classes import ValueClasses, flat_key
-from asg_mcp.core.flat import flatten, nest, placed, reconcile, relative, same_content, splices_between
+from asg_mcp.core.flat import flatten, nest, placed, reconcile, relative, same_content, same_scalar, splices_between
 from asg_mcp.core.limits import VALUE_INLINE_BYTES_MAX
 from asg_mcp.core.nodes import LIST, MAP, SCALAR, Blob, Entry, Hasher
 from asg_mcp.core.operations import Absent, Op, Operation
@@ -105,15 +105,12 @@ class Editor:
         if self._splices:
             self._state = State(self._state.tree.splice([self._splices[place] for place in sorted(self._splices)]))
             self._splices = {}
-        self._touched, self._above = set(), set()
+            self._touched, self._above = set(), set()
         return self._state
 
     def apply(self, op: Op, path: Tokens, source: Tokens | None, entries: Sequence[Entry] | None) -> tuple[int, Tokens]:
         """Do one operation; how many paths it changed, and where the value is. Raises what apply_entries raises."""
-        ways = [path[:length] for length in range(len(path) + 1)]
-        state = self._state
-        if path in self._above or not self._touched.isdisjoint(ways):
-            state = self.state
+        state = self.state if self._meets(path) else self._state
         planned = self._planned(op, path, entries)
         if planned is None:
             edited = apply_entries(state if op is Op.TEST else self.state, op, path, source, entries, self._origin)
@@ -122,10 +119,16 @@ class Editor:
         (splices, changed), touched = planned
         if splices:
             self._touched.add(touched)
-            self._above.update(ways[: len(touched)])
+            self._above.update(touched[:length] for length in range(len(touched)))
         for low, high, come in splices:
             self._splices[low, high, come[0].key if low == high else ""] = (low, high, come)
         return changed, path
+
+    def _meets(self, path: Tokens) -> bool:
+        """Whether what waits is at a path, below it or above."""
+        if not self._touched:
+            return False
+        return path in self._above or any(path[:length] in self._touched for length in range(len(path) + 1))
 
     def _planned(self, op: Op, path: Tokens, entries: Sequence[Entry] | None) -> tuple[_Plan, Tokens] | None:
         """What an operation does, and the path that comes, goes or changes by it; None where it has to go alone."""
@@ -181,11 +184,14 @@ def _done(state: State, plan: _Plan, path: Tokens) -> Edited:
 
 
 def _plan_set(state: State, place: Spot, value: Sequence[Entry], origin: int) -> _Plan:
+    come = placed(value, place.entry.key, origin)
+    if place.entry.kind == SCALAR and come[0].kind == SCALAR:  # nothing is below either: most sets
+        same = same_scalar(place.entry, come[0])
+        return ([], 0) if same else ([(place.rank, place.end, come)], 1)
     old_entries = [place.entry]
     if place.end - place.rank > 1:
         old_entries = list(state.tree.entries(place.rank, place.end))
-    new = nest(placed(value, place.entry.key, origin))
-    entries, changed = reconcile(nest(old_entries), new, origin)
+    entries, changed = reconcile(nest(old_entries), nest(come), origin)
     return [*splices_between(old_entries, entries, place.rank)] if changed else [], changed
 
 

@@ -43,12 +43,12 @@ class Id(bytes):
 
     def hex(self, *_: object) -> str:  # one spelling: digits of the digest
         """All 64 hex digits of the digest."""
-        return bytes(self[4:]).hex()
+        return self[4:].hex()
 
     @property
     def short(self) -> str:
         """The 12 hex digits that people and models are shown."""
-        return bytes(self[4 : 4 + SHORT_ID_DIGITS // 2]).hex()
+        return self[4 : 4 + SHORT_ID_DIGITS // 2].hex()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.short})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from asg_mcp.core.limits import (
     DESCRIPTION_BYTES_MAX,
@@ -14,7 +15,7 @@ from asg_mcp.core.limits import (
     TAG_BYTES_MAX,
     TAGS_MAX,
 )
-from asg_mcp.core.values import JsonValue, checked, encode
+from asg_mcp.core.values import JsonValue, checked_sized, text_bytes
 from asg_mcp.errors import InvalidArgument, InvalidName, LimitExceeded
 
 
@@ -45,8 +46,10 @@ class Author:
     session: str = ""
 
     def __post_init__(self) -> None:
-        for field_name in ("principal", "agent", "client", "session"):
-            check_name(getattr(self, field_name), field_name, empty=field_name in ("client", "session"))
+        check_name(self.principal, "principal")
+        check_name(self.agent, "agent")
+        check_name(self.client, "client", empty=True)
+        check_name(self.session, "session", empty=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +86,11 @@ class Intent:
             _check_text(tag, "tag", TAG_BYTES_MAX)
             if not tag:
                 raise InvalidName("A tag is empty", hint="Leave it out, or give it a name.")
-        for name in ("intent_id", "parent_intent"):
-            check_name(getattr(self, name), name, empty=True)
+        check_name(self.intent_id, "intent_id", empty=True)
+        check_name(self.parent_intent, "parent_intent", empty=True)
         # A copy, so that what was checked is what will be stored, whatever the caller does with its own.
-        object.__setattr__(self, "provenance", checked(dict(self.provenance)))
-        size = len(encode(self.provenance))
+        provenance, size = checked_sized(dict(self.provenance))
+        object.__setattr__(self, "provenance", provenance)
         if size > PROVENANCE_BYTES_MAX:
             raise LimitExceeded(
                 f"The provenance has {size} bytes; at most {PROVENANCE_BYTES_MAX}",
@@ -95,6 +98,10 @@ class Intent:
                 limit="PROVENANCE_BYTES_MAX",
                 max=PROVENANCE_BYTES_MAX,
             )
+
+
+known_author = lru_cache(maxsize=256)(Author)
+"""An author by its names: few authors make many changes, and their names are checked once."""
 
 
 def check_name(name: str, what: str, *, empty: bool = False) -> None:
@@ -116,8 +123,7 @@ def check_name(name: str, what: str, *, empty: bool = False) -> None:
 
 
 def _check_text(text: str, what: str, bytes_max: int) -> None:
-    checked(text)
-    size = len(text.encode())
+    size = text_bytes(text)
     if size > bytes_max:
         raise LimitExceeded(
             f"The {what} has {size} bytes; at most {bytes_max}",

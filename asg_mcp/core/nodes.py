@@ -257,8 +257,10 @@ class Hasher:
 
     def leaf_id(self, entries: Sequence[Entry]) -> NodeId:
         """The id of a leaf with these entries."""
-        value_id = self.value_id
-        return NodeId.of(encode([0, [[entry.key, entry.kind, value_id(entry)] for entry in entries]]))
+        for entry in entries:
+            if entry.value_id is None and entry.kind == SCALAR:
+                self.value_id(entry)
+        return NodeId.of(encode([0, [[entry.key, entry.kind, entry.value_id] for entry in entries]]))
 
     def node_id(self, node: Node) -> NodeId:
         """The id of any node, from its items."""

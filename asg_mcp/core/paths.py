@@ -84,6 +84,9 @@ def format_path(tokens: Tokens) -> str:
     """The JSON Pointer of the tokens; "/" for the root."""
     if not tokens:
         return "/"
+    text = "/" + "/".join(tokens)
+    if "~" not in text and text.count("/") == len(tokens):
+        return text
     return "/" + "/".join(token.replace("~", "~0").replace("/", "~1") for token in tokens)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
+from typing import NamedTuple
 
 from asg_mcp.core.flat import KIND_NAMES, Held, Unreadable, flatten, marker, nest, scalar_value, value_of
 from asg_mcp.core.ids import Id
@@ -31,8 +31,7 @@ NEAREST_SCAN_MAX = 1_000
 """Children of a container that are looked at for names like the one that was not found."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(NamedTuple):
     """A place that exists: the entry and the range of ranks at and below it."""
 
     tokens: Tokens
@@ -41,8 +40,7 @@ class Spot:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """A place that does not exist: the deepest place on the way that does. tokens[len(deepest.tokens)] is missing."""
 
     tokens: Tokens

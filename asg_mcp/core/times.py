@@ -15,6 +15,7 @@ from asg_mcp.errors import InvalidArgument
 SECOND = 1_000_000
 """Microseconds of one second."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_NAIVE = _EPOCH.replace(tzinfo=None)
 _MICROSECOND = timedelta(microseconds=1)
 TIME_MIN = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 """0001-01-01T00:00:00Z in microseconds; RFC 3339 has no year with more or fewer than four digits."""
@@ -72,8 +73,7 @@ def parse_time(text: str) -> int:
 def format_time(micros: int) -> str:
     """RFC 3339 text, in UTC with six fractional digits and Z, of microseconds since the epoch."""
     assert TIME_MIN <= micros <= TIME_MAX, f"BUG: {micros} microseconds are outside the years 1 to 9999"
-    moment = _EPOCH + timedelta(microseconds=micros)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return (_EPOCH_NAIVE + timedelta(microseconds=micros)).isoformat(timespec="microseconds") + "Z"
 
 
 def _offset(parts: dict[str, str | None], text: str) -> int:

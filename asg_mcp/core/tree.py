@@ -30,12 +30,13 @@ Splice = tuple[int, int, Sequence[Entry]]
 class Tree:
     """An immutable sequence of entries. `root` links to its top node; there is always at least one entry."""
 
-    __slots__ = ("hasher", "root", "source")
+    __slots__ = ("_top", "hasher", "root", "source")
 
-    def __init__(self, source: NodeSource, hasher: Hasher, root: Link) -> None:
+    def __init__(self, source: NodeSource, hasher: Hasher, root: Link, top: Node | None = None) -> None:
         self.source = source
         self.hasher = hasher
         self.root = root
+        self._top = top
 
     @classmethod
     def of(cls, source: NodeSource, hasher: Hasher, entries: Sequence[Entry]) -> Tree:
@@ -52,6 +53,13 @@ class Tree:
 
     def __len__(self) -> int:
         return self.root.count
+
+    @property
+    def top(self) -> Node:
+        """The top node, where every search begins: opened once."""
+        if self._top is None:
+            self._top = self.open(self.root)
+        return self._top
 
     def open(self, link: Link) -> Node:
         """The node that a link leads to."""
@@ -71,7 +79,7 @@ class Tree:
 
     def _search(self, key: str, low: int, high: int) -> tuple[Leaf, int, int]:
         """The leaf in which a search by key in a range that is not empty ends, its first rank, and where in it."""
-        node, offset = self.open(self.root), 0
+        node, offset = self.top, 0
         while type(node) is Branch:
             starts = node.starts
             first = bisect_right(starts, low - offset) - 1 if low > offset else 0
@@ -98,7 +106,7 @@ class Tree:
 
     def entry(self, rank: int) -> Entry:
         """The entry of this rank."""
-        node = self.open(self.root)
+        node = self.top
         while type(node) is Branch:
             child = node.child_at(rank)
             rank -= node.starts[child]
@@ -108,7 +116,7 @@ class Tree:
 
     def elements_before(self, rank: int, depth: int) -> int:
         """How many list elements of this depth have a lower rank."""
-        node, total = self.open(self.root), 0
+        node, total = self.top, 0
         while type(node) is Branch:
             for link in node.items:
                 if rank < link.count:
@@ -122,7 +130,7 @@ class Tree:
 
     def element_rank(self, number: int, depth: int) -> int:
         """The rank of the list element that has `number` elements of its depth before it."""
-        node, offset = self.open(self.root), 0
+        node, offset = self.top, 0
         while type(node) is Branch:
             for link in node.items:
                 here = link.elements.get(depth, 0)
@@ -144,7 +152,7 @@ class Tree:
 
     def entries(self, low: int = 0, high: int | None = None) -> Iterator[Entry]:
         """The entries of ranks [low, high), in order."""
-        yield from self._entries(self.open(self.root), low, len(self) if high is None else high)
+        yield from self._entries(self.top, low, len(self) if high is None else high)
 
     def _entries(self, node: Node, low: int, high: int) -> Iterator[Entry]:
         if type(node) is Leaf:
@@ -226,8 +234,10 @@ class Tree:
         """
         if len(splices) == 1:
             ((low, high, entries),) = splices
-            if high - low == 1 == len(entries) and self._keeps_nodes(low, entries[0]):
-                return Tree(self.source, self.hasher, self._replaced(self.root, low, entries[0]))
+            if high - low == 1 == len(entries):
+                root = self._replaced(self.root, self.top, low, entries[0])
+                if root is not None:
+                    return Tree(self.source, self.hasher, root, root.node)
         builder = Builder(self.hasher)
         position = 0
         for low, high, entries in splices:
@@ -241,20 +251,25 @@ class Tree:
         self._feed(builder, position, len(self), final=True)
         return Tree(self.source, self.hasher, self._finish(builder))
 
-    def _keeps_nodes(self, rank: int, entry: Entry) -> bool:
-        """Whether an entry in the place of another moves no boundary of nodes, which outside of lists go by keys."""
-        old = self.entry(rank)
-        return ELEMENT not in entry.key and old is not entry and old.key == entry.key
+    def _replaced(self, link: Link, node: Node, rank: int, entry: Entry) -> Link | None:
+        """The link to a twin of a subtree with an entry in the place of another, where that moves no boundary of nodes.
 
-    def _replaced(self, link: Link, rank: int, entry: Entry) -> Link:
-        node = self.open(link)
+        Outside of lists boundaries go by keys alone. None where it is in a list, has another key, or is there already.
+        """
         twin: Node
         if type(node) is Leaf:
+            old = node.items[rank]
+            if ELEMENT in entry.key or old is entry or old.key != entry.key:
+                return None
             twin = node.with_item(rank, entry)
         else:
             assert type(node) is Branch, "BUG: a node is a leaf or a branch"
             place = node.child_at(rank)
-            twin = node.with_item(place, self._replaced(node.items[place], rank - node.starts[place], entry))
+            child = node.items[place]
+            new = self._replaced(child, self.open(child), rank - node.starts[place], entry)
+            if new is None:
+                return None
+            twin = node.with_item(place, new)
         node_id = self.hasher.node_id(twin)
         if entry.origin < link.newest:  # which may have been that of the entry that goes
             return self.hasher.link_to(twin, node_id)
@@ -303,7 +318,7 @@ class Tree:
     def _feed(self, builder: Builder, low: int, high: int, *, final: bool) -> None:
         """Hand ranks [low, high) to the builder, whole nodes where it can take them."""
         if low < high:
-            height = self.open(self.root).height
+            height = self.top.height
             self._feed_link(builder, self.root, height, low, high, closed=final)
 
     def _feed_link(self, builder: Builder, link: Link, height: int, low: int, high: int, *, closed: bool) -> None:

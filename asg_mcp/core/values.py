@@ -11,6 +11,7 @@ ends with a comparison against the re-encoded bytes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import libipld
@@ -41,10 +42,28 @@ def checked(value: JsonValue, *, depth: int = 0) -> JsonValue:
     """
     copy = _checked_copy(value, depth)
     if type(copy) in (dict, list):
-        size = len(encode(copy))
-        if size > VALUE_BYTES_MAX:
-            raise _too_large(size)
+        _checked_size(copy)
     return copy
+
+
+def checked_sized(value: JsonValue, *, depth: int = 0) -> tuple[JsonValue, int]:
+    """The same, and how many canonical bytes it has."""
+    copy = _checked_copy(value, depth)
+    return copy, _checked_size(copy)
+
+
+def text_bytes(text: str) -> int:
+    """How many bytes of UTF-8 a text has that may be stored. Raises what `checked` raises."""
+    if type(text) is not str:
+        raise _no_json(text)
+    return _checked_text(text)
+
+
+def _checked_size(value: JsonValue) -> int:
+    size = len(encode(value))
+    if size > VALUE_BYTES_MAX:
+        raise _too_large(size)
+    return size
 
 
 def _checked_copy(value: JsonValue, depth: int) -> JsonValue:
@@ -96,7 +115,11 @@ def _empty_like(value: Any) -> Any:
         return {}
     if type(value) is list:
         return []
-    raise InvalidValue(
+    raise _no_json(value)
+
+
+def _no_json(value: Any) -> InvalidValue:
+    return InvalidValue(
         f"A {type(value).__name__} is not a JSON value",
         hint="Use null, true, false, a number, a string, a list or a map with string keys.",
     )
@@ -105,7 +128,7 @@ def _empty_like(value: Any) -> Any:
 def _checked_scalar(value: Any) -> Any:
     kind = type(value)
     if kind is str:
-        _check_text(value)
+        _checked_text(value)
     elif kind is float:
         if not math.isfinite(value):
             raise InvalidValue(
@@ -125,7 +148,8 @@ def _abbreviated(number: int) -> str:
     return f"of {number.bit_length()} bits" if number.bit_length() > 128 else str(number)
 
 
-def _check_text(text: str) -> None:
+def _checked_text(text: str) -> int:
+    """How many bytes of UTF-8 it has."""
     if text.isascii():
         size = len(text)
     else:
@@ -138,6 +162,7 @@ def _check_text(text: str) -> None:
             ) from None
     if size + _TEXT_HEAD_BYTES > VALUE_BYTES_MAX:
         raise _too_large(size + _TEXT_HEAD_BYTES)
+    return size
 
 
 def check_key(key: Any) -> None:
@@ -172,10 +197,8 @@ def _too_large(size: int) -> LimitExceeded:
 _CANONICAL_HINT = "Take the bytes unchanged from where they were exported, or encode the value anew as DAG-CBOR."
 
 
-def encode(value: JsonValue) -> bytes:
-    """Canonical bytes of a checked value (or of a structure of checked values and ids)."""
-    encoded: bytes = libipld.encode_dag_cbor(value)
-    return encoded
+encode: Callable[[JsonValue], bytes] = libipld.encode_dag_cbor
+"""Canonical bytes of a checked value (or of a structure of checked values and ids)."""
 
 
 def decode(data: bytes) -> JsonValue:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from asg_mcp.core.commits import Header, RecordedOperation, body_id, operations_id
 from asg_mcp.core.flat import WITHHELD_TEXT
 from asg_mcp.core.ids import Id, NodeId
-from asg_mcp.core.intents import Author, Category
+from asg_mcp.core.intents import Author, Category, known_author
 from asg_mcp.core.noderows import blobs_in, pack_entries, unpack_entries
 from asg_mcp.core.nodes import Hasher
 from asg_mcp.core.operations import Op
@@ -70,18 +69,12 @@ def root_of(reader: Reader, row: CommitRow, hasher: Hasher) -> NodeId:
 def author_of(reader: Reader, row: CommitRow) -> Author:
     """Who made a commit."""
     principal, agent, client, session = row.parts[4:8]
-    return _author(
+    return known_author(
         reader.name(principal),
         reader.name(agent),
         reader.name(client) if client else "",
         reader.name(session) if session else "",
     )
-
-
-@lru_cache(maxsize=256)
-def _author(principal: str, agent: str, client: str, session: str) -> Author:
-    """Few authors make many commits, and their names are checked once."""
-    return Author(principal, agent, client, session)
 
 
 def category_of(row: CommitRow) -> Category:
@@ -214,13 +207,17 @@ def _terms(
     terms: set[Term] = {(TermKind.AGENT, agent)}
     if session:
         terms.add((TermKind.SESSION, session))
-    terms.update((TermKind.TAG, tag) for tag in tags)
-    terms.update((TermKind.INTENT, name) for name in intents if name)
+    for tag in tags:
+        terms.add((TermKind.TAG, tag))
+    for name in intents:
+        if name:
+            terms.add((TermKind.INTENT, name))
     authority = authority_of(provenance)
     if authority:
         terms.add((TermKind.AUTHORITY, authority))
     for operation in operations:
-        terms.update((TermKind.PATH, path) for path in _paths_touched(operation))
+        for path in _paths_touched(operation):
+            terms.add((TermKind.PATH, path))
     return terms
 
 
@@ -239,8 +236,10 @@ def _paths_touched(operation: RecordedOperation) -> Iterator[str]:
         if path is None:
             continue
         yield path
+        if operation.op not in (Op.DELETE, Op.INSERT, Op.MOVE):
+            continue
         tokens: Tokens = parse_path(path)
-        if tokens and operation.op in (Op.DELETE, Op.INSERT, Op.MOVE) and list_index(tokens[-1]) is not None:
+        if tokens and list_index(tokens[-1]) is not None:
             yield path[: path.rfind("/")] or "/"
 
 

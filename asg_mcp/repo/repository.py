@@ -112,9 +112,7 @@ class Repository:
         made. Raises what the operations raise, HeadMoved, ObjectChanged, TestFailed,
         RequestReused, RefNotFound, Forbidden and the storage errors.
         """
-        brought, told = await self._screen.operations_apart(checked_operations(operations))
-        kept = self._screen.intent(intent, author)
-        told += self._screen.told(intent, kept)
+        brought, kept, told = await self._screen.commit(checked_operations(operations), intent, author)
         request = Request(ref, brought, kept, author, guard)
         hasher, judge = self._store.hasher, self._screen.moved
         brief = are_brief(brought)

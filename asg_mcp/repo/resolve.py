@@ -267,4 +267,4 @@ def state_at(reader: Reader, hasher: Hasher, row: CommitRow) -> State:
     node = reader.load(row.root_row)
     if node.link is None:
         node.link = hasher.link_to(node, hasher.node_id(node), row.root_row)
-    return State(Tree(reader, hasher, node.link))
+    return State(Tree(reader, hasher, node.link, node))

@@ -55,24 +55,40 @@ class Screen:
 
         `held` tells what a path holds already, where that is known: a text that stays as it is is not brought.
         """
-        brought = [_brought(operation) for operation in operations]
-        if self._off or not may_hold_secrets(encode(brought)):
+        if self._off or not may_hold_secrets(_canonical(operations)):
             return tuple(operations), []
-        refused: list[dict[str, str]] = []
-        told: list[SchemaWarning] = []
-        out = [self._operation(operation, held or _unknown, refused, told) for operation in operations]
-        _refuse(refused)
-        return tuple(out), told
+        return self._searched(operations, held or _unknown)
+
+    async def commit(
+        self, operations: Sequence[Operation], intent: Intent, author: Author
+    ) -> tuple[tuple[Operation, ...], Intent, list[SchemaWarning]]:
+        """What makes a commit, as it may be stored: looked at together first, for most writes bring no cue at all."""
+        brought = [_brought(operation) for operation in operations]
+        if self._off or not may_hold_secrets(encode([brought, _texts_of(intent), _names_in(intent, author)])):
+            return tuple(operations), intent, []
+        kept, told = await self.operations_apart(operations)
+        fit = self.intent(intent, author)
+        return kept, fit, told + self.told(intent, fit)
 
     async def operations_apart(
         self, operations: Sequence[Operation]
     ) -> tuple[tuple[Operation, ...], list[SchemaWarning]]:
         """The same, on a thread where it takes long: megabytes that look as if they held secrets."""
-        if not self._off:
-            canonical = encode([_brought(operation) for operation in operations])
-            if len(canonical) > INLINE_BYTES_MAX and may_hold_secrets(canonical):
-                return await anyio.to_thread.run_sync(self.operations, operations)
-        return self.operations(operations)
+        canonical = b"" if self._off else _canonical(operations)
+        if not may_hold_secrets(canonical):
+            return tuple(operations), []
+        if len(canonical) > INLINE_BYTES_MAX:
+            return await anyio.to_thread.run_sync(self._searched, operations, _unknown)
+        return self._searched(operations, _unknown)
+
+    def _searched(
+        self, operations: Sequence[Operation], held: Held
+    ) -> tuple[tuple[Operation, ...], list[SchemaWarning]]:
+        refused: list[dict[str, str]] = []
+        told: list[SchemaWarning] = []
+        out = [self._operation(operation, held, refused, told) for operation in operations]
+        _refuse(refused)
+        return tuple(out), told
 
     def _operation(
         self, operation: Operation, held: Held, refused: list[dict[str, str]], told: list[SchemaWarning]
@@ -160,8 +176,7 @@ class Screen:
 
     def intent(self, intent: Intent, author: Author) -> Intent:
         """An intent as it may be stored; the author's names are looked at with it."""
-        given = _texts_of(intent)
-        names = {"intent_id": intent.intent_id, "parent_intent": intent.parent_intent, **names_of(author)}
+        given, names = _texts_of(intent), _names_in(intent, author)
         if self._off or not may_hold_secrets(encode([given, names])):  # both are checked already
             return intent
         done = self.texts(given, names)
@@ -245,8 +260,12 @@ class Screen:
 
 def names_of(author: Author) -> dict[str, JsonValue]:
     """What whoever makes a change is called: what can never be erased."""
-    names = {"principal": author.principal, "agent": author.agent, "client": author.client, "session": author.session}
-    return dict(names)
+    return {"principal": author.principal, "agent": author.agent, "client": author.client, "session": author.session}
+
+
+def _names_in(intent: Intent, author: Author) -> dict[str, JsonValue]:
+    """The same of an intent, with those of its author."""
+    return {"intent_id": intent.intent_id, "parent_intent": intent.parent_intent, **names_of(author)}
 
 
 def _texts_of(intent: Intent) -> dict[str, JsonValue]:
@@ -275,6 +294,11 @@ def _stays(held: JsonValue | Absent, found: Finding, value: JsonValue) -> bool:
     if isinstance(held, Absent):
         return False
     return found.in_key or equal(held, _at(value, found.at))
+
+
+def _canonical(operations: Sequence[Operation]) -> bytes:
+    """All that the operations bring, as what is searched for cues."""
+    return encode([_brought(operation) for operation in operations])
 
 
 def _brought(operation: Operation) -> list[JsonValue]:

@@ -19,7 +19,7 @@ from asg_mcp.core.nodes import NOTHING, Blob, Branch, Entry, Hasher, Leaf, Link,
 from asg_mcp.core.operations import Absent, Op, Operation
 from asg_mcp.core.paths import Tokens, format_path, parse_path
 from asg_mcp.core.state import Gap, State
-from asg_mcp.core.values import checked, encode
+from asg_mcp.core.values import checked_sized, encode
 from asg_mcp.errors import Forbidden, InvalidPath, LimitExceeded, RefNotFound
 from asg_mcp.repo.graph import Graph
 from asg_mcp.repo.guards import Guard, check_head, check_object
@@ -29,7 +29,7 @@ from asg_mcp.repo.records import pack_commit, terms_of
 from asg_mcp.repo.repeats import asked_for, kept_warnings, recall, recalled_warnings, remember
 from asg_mcp.repo.resolve import SPECULATION_PREFIX, no_such_ref, state_at
 from asg_mcp.repo.results import SchemaWarning, WriteResult
-from asg_mcp.repo.validation import check_against_schema
+from asg_mcp.repo.validation import check_against_schema, has_schema
 from asg_mcp.storage.base import CommitRow, Reader, Ref, RefKind, Writer
 
 KEPT_ROOTS = {"_meta": "the version of the state's schema", "plans": "plans and their tasks"}
@@ -71,8 +71,8 @@ def checked_operations(operations: Sequence[Operation]) -> tuple[Operation, ...]
     for operation in operations:
         value = operation.value
         if not isinstance(value, Absent):
-            value = checked(value, depth=len(operation.path))
-            size += len(encode(value))
+            value, its_size = checked_sized(value, depth=len(operation.path))
+            size += its_size
         if size > COMMIT_BYTES_MAX:
             raise LimitExceeded(
                 f"The operations carry more than {COMMIT_BYTES_MAX} bytes",
@@ -80,7 +80,7 @@ def checked_operations(operations: Sequence[Operation]) -> tuple[Operation, ...]
                 limit="COMMIT_BYTES_MAX",
                 max=COMMIT_BYTES_MAX,
             )
-        out.append(replace(operation, value=value))
+        out.append(operation if value is operation.value else replace(operation, value=value))
     return tuple(out)
 
 
@@ -100,16 +100,17 @@ def _gone_already(state: State, operation: Operation) -> bool:
 def check_kept(operations: Sequence[Operation]) -> None:
     """Raise Forbidden for an operation on a root that has tools of its own, and InvalidPath for a move to the root."""
     for operation in operations:
-        for path in (operation.path, operation.source):
-            _check_kept(operation, path)
+        _check_kept(operation, operation.path)
+        if operation.source is not None:
+            _check_kept(operation, operation.source)
 
 
-def _check_kept(operation: Operation, path: Tokens | None) -> None:
+def _check_kept(operation: Operation, path: Tokens) -> None:
     if operation.op is Op.MOVE and operation.path == ():
         raise InvalidPath(
             "Nothing can be moved to the root", hint="Set / to the value, or move to a path below it.", path="/"
         )
-    named = list(path[:1]) if path else []
+    named = list(path[:1])
     if path == () and operation.op is Op.SET and isinstance(operation.value, dict):
         named = [key for key in operation.value if key in KEPT_ROOTS]
     for root in named:
@@ -143,9 +144,7 @@ def run(
     if guard.expected_object and all(_gone_already(state, operation) for operation in operations):
         operations = tuple(operation for operation in operations if operation.op is not Op.DELETE)
     edited = apply_all(state, operations, hasher, origin, judge)
-    writes = any(operation.op is not Op.TEST for operation in request.operations)
-    below = common_path(request_paths(request))
-    settled = check_object(guard.expected_object, state, edited.state, below, writes=writes)
+    settled = bool(guard.expected_object) and _check_object(request, state, edited.state)
     if settled or (request.operations and not edited.changed):
         at = common_path(edited.paths or request_paths(request))
         result = WriteResult(head.id, ref.name, _parent(writer, head), object_at(edited.state, at), 0, rebased)
@@ -153,8 +152,16 @@ def run(
         commit = write_commit(writer, hasher, ref, head, edited, request.intent, request.author)
         made = (commit.id, ref.name, head.id, edited.object, edited.changed, rebased)
         result = WriteResult(*made, warnings=tuple(edited.warnings))
-    remember(writer, request.author.principal, request.guard.request_id, asked, _memory(hasher, result))
+    if guard.request_id:
+        remember(writer, request.author.principal, guard.request_id, asked, _memory(hasher, result))
     return result
+
+
+def _check_object(request: Request, before: State, after: State) -> bool:
+    """See `check_object`; it is what all paths of a request have in common that was read."""
+    below = common_path(request_paths(request))
+    writes = any(operation.op is not Op.TEST for operation in request.operations)
+    return check_object(request.guard.expected_object, before, after, below, writes=writes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +203,19 @@ def apply_all(
             total += changed
             source = None if operation.source is None else format_path(operation.source)
             recorded.append(RecordedOperation(operation.op, format_path(operation.path), source, entries))
-    return EditedAll(editor.state, total, recorded, paths, object_at(editor.state, common_path(paths or [()])))
+    after = editor.state
+    return EditedAll(after, total, recorded, paths, _object_after(after, recorded, paths, hasher))
+
+
+def _object_after(
+    state: State, recorded: Sequence[RecordedOperation], paths: Sequence[Tokens], hasher: Hasher
+) -> Id | None:
+    """The object at what the paths have in common; where one scalar alone was set, it is that."""
+    if len(paths) == 1 and recorded and recorded[0].op is Op.SET and recorded[0].entries:
+        value_id = hasher.value_id(recorded[0].entries[0])
+        if value_id is not None:
+            return value_id
+    return object_at(state, common_path(paths or [()]))
 
 
 def _written_back(state: State, operation: Operation) -> Operation:
@@ -234,9 +253,10 @@ def write_commit(
     do this, and what check_against_schema raises; its warnings are then in `edited`.
     """
     check_permit(writer, author, ref, edited.recorded, edited.decided)
-    check_schema(state_at(writer, hasher, head), edited)
+    if has_schema(edited.state):
+        check_schema(state_at(writer, hasher, head), edited)
     row = store_commit(writer, hasher, (head, *others), edited, intent, author)
-    writer.swap_ref(ref, replace(ref, seq=row.seq))
+    writer.swap_ref(ref, Ref(ref.name, ref.kind, row.seq))
     log_commit(writer, EventKind.COMMIT, ref, head, row, author)
     return row
 

@@ -43,7 +43,7 @@ def check_against_schema(before: State, after: State, changed: Iterable[Tokens])
     Raises SchemaViolation and LimitExceeded under `enforce`, and, where the write changes the schema, InvalidValue and
     LimitExceeded for one that cannot be had.
     """
-    if after.tree.find(map_segment(SCHEMA_ROOT), 0, len(after.tree)) is None:
+    if not has_schema(after):
         return ()
     here = after.spot((SCHEMA_ROOT,))
     identity = after.object(here)
@@ -69,6 +69,11 @@ def check_against_schema(before: State, after: State, changed: Iterable[Tokens])
     if schema.mode is Mode.ENFORCE and walk.found:
         raise _refusal(walk.found, new=new)
     return tuple(SchemaWarning(item.path, item.message) for item in walk.found)
+
+
+def has_schema(state: State) -> bool:
+    """Whether there is something at /__schema__."""
+    return state.tree.find(map_segment(SCHEMA_ROOT), 0, len(state.tree)) is not None
 
 
 def _object_at(state: State, path: Tokens) -> Id | None:

@@ -57,7 +57,7 @@ class Params(Wire):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
+        if not isinstance(given, Mapping) or (type(given) is dict and None not in given.values()):
             return given
         return {key: item for key, item in given.items() if item is not None or not cls._is_nullable_name(key)}
 

@@ -133,7 +133,7 @@ class Reasons(Params):
 
     reasoning: Annotated[str, Field(description="Evidence")] = ""
     confidence: Annotated[float | None, Field(description="0 to 1")] = None
-    tags: Annotated[Texts, Field(description="Labels")] = []
+    tags: Annotated[Texts, Field(description="Labels")] = Field(default_factory=list)
     provenance: Annotated[Provenance, FROM_TEXT, Field(description="As in asg_set", json_schema_extra=SUMMED_UP)] = (
         Provenance()
     )

@@ -138,7 +138,7 @@ class WriteReply(Wire):
     ] = False
     warnings: Annotated[
         list[WarningItem], Field(description="Where the commit, though made, breaks /__schema__; missing when nowhere.")
-    ] = []
+    ] = Field(default_factory=list)
     warnings_omitted: Annotated[int, Field(description="How many more there are; missing when none.")] = 0
 
 

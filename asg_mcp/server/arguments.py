@@ -65,7 +65,7 @@ class ArgumentRules:
             if type(given) is str and not given.isascii():
                 _require_unicode(name, given)
         straight = {
-            name: self._unwrap(name, given)
+            name: self._unwrapped(name, given) if name in self.unwrapped and type(given) is str else given
             for name, given in arguments.items()
             if given != "" or name not in self.blank_is_absent
         }
@@ -74,9 +74,7 @@ class ArgumentRules:
         except ValidationError as error:
             raise self._invalid(error) from None
 
-    def _unwrap(self, name: str, given: Any) -> Any:
-        if type(given) is not str or name not in self.unwrapped:
-            return given
+    def _unwrapped(self, name: str, given: str) -> Any:
         try:
             unwrapped = json.loads(given)
         except (ValueError, RecursionError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asg_mcp.core.intents import Author
+from asg_mcp.core.intents import Author, known_author
 from asg_mcp.errors import Forbidden
 from asg_mcp.repo.repository import Repository
 from asg_mcp.repo.results import SessionInfo
@@ -45,7 +45,7 @@ def acting(
         _check_below(repo, session, bound_to)
     session = session or bound_to
     if not session:
-        return Acting(Author(principal=principal, agent=claimed_agent or default_agent, client=client))
+        return Acting(known_author(principal, claimed_agent or default_agent, client, ""))
     found = repo.session(session)
     if claimed_agent and claimed_agent != found.agent:
         raise Forbidden(

@@ -13,7 +13,7 @@ from asg_mcp.core.values import decode_trusted, encode
 from asg_mcp.errors import StoreCorrupt
 from asg_mcp.storage.dictionary import read_dictionary
 
-_PLAIN, _ZSTD = 0, 1
+_PLAIN, _ZSTD = b"\x00", b"\x01"
 _HEAD = 5
 _NO_CID = b"\x00"
 """First byte of a byte string that must not be taken for a CID by the encoder."""
@@ -68,17 +68,16 @@ class Sealer:
             packed = self._compress(payload)
             if len(packed) < len(payload):
                 flag, data = _ZSTD, packed
-        head = bytes((flag,))
-        check = zlib.crc32(data, zlib.crc32(head + identity))
-        return head + check.to_bytes(4, "big") + data
+        check = zlib.crc32(data, zlib.crc32(flag + identity))
+        return flag + check.to_bytes(4, "big") + data
 
     def open(self, stored: bytes, identity: bytes, what: str) -> bytes:
         """The payload. Raises StoreCorrupt, naming `what`, unless the bytes are those that were sealed."""
-        head, data = stored[:1], stored[_HEAD:]
-        check = zlib.crc32(data, zlib.crc32(head + identity))
+        flag, data = stored[:1], stored[_HEAD:]
+        check = zlib.crc32(data, zlib.crc32(flag + identity))
         if len(stored) < _HEAD or check.to_bytes(4, "big") != stored[1:_HEAD]:
             raise StoreCorrupt(f"The stored bytes of {what} are damaged", what=what)
-        if head[0] == _PLAIN:
+        if flag == _PLAIN:
             return data
         try:
             return self._decompress(data, max_output_size=PAYLOAD_BYTES_MAX)

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from blake3 import blake3
@@ -28,6 +29,7 @@ from asg_mcp.storage.staging import with_staged
 
 _HASHED_TERM_BITS = 43
 _KIND_BITS = 4
+_REF_KINDS = {int(kind): kind for kind in RefKind}
 
 
 @dataclass(slots=True)
@@ -471,8 +473,8 @@ class SqliteWriter(SqliteReader):
 
 def _ref_kind(number: int, name: str) -> RefKind:
     try:
-        return RefKind(number)
-    except ValueError as error:
+        return _REF_KINDS[number]
+    except KeyError as error:
         raise StoreCorrupt(f"The kind of the ref {name} is {number}, which is none", kind="ref", what=name) from error
 
 
@@ -486,6 +488,7 @@ def record_identity(kind: RecordKind, key: str) -> bytes:
     return b"record%d %b" % (kind, key.encode())
 
 
+@lru_cache(maxsize=1_024)  # the same few agents, refs and paths come again and again
 def term_number(term: Term) -> int:
     """The index's number of a term: its kind and 43 bits of a hash of its text. A collision is one candidate more."""
     kind, text = term

@@ -239,7 +239,9 @@ def written(done: r.WriteResult | r.RevertResult | r.MergeResult) -> Fields:
             fields[name] = identifier.short
     if done.replayed:
         fields["replayed"] = True
-    return {**fields, **warned(done.warnings)} if isinstance(done, r.WriteResult) else fields
+    if isinstance(done, r.WriteResult):
+        fields.update(warned(done.warnings))
+    return fields
 
 
 def warned(warnings: Sequence[r.SchemaWarning]) -> Fields:

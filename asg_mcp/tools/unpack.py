@@ -41,7 +41,7 @@ def intent(category: Category, description: str, reasons: Reasons, who: Acting |
     Raises InvalidArgument, InvalidName, InvalidValue or LimitExceeded.
     """
     provenance = reasons.provenance
-    kept: dict[str, Any] = provenance.dump()
+    kept: dict[str, Any] = provenance.dump() if provenance.model_fields_set else {}
     for name in ("agent", "intent_id", "parent_intent"):
         kept.pop(name, None)
     session = None if who is None else who.session

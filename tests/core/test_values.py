@@ -74,6 +74,26 @@ def test_checking_changes_nothing_but_negative_zero(value: Any) -> None:
     assert values.encode(values.checked(checked)) == values.encode(checked)
 
 
+@given(VALUES)
+def test_a_checked_value_is_told_with_the_bytes_it_has(value: Any) -> None:
+    copy = values.checked(value)
+    assert values.checked_sized(value) == (copy, len(values.encode(copy)))
+
+
+@pytest.mark.parametrize("text", ["", "abc", "grün", "\U0001f600" * 3])
+def test_a_text_that_may_be_stored_is_told_with_its_bytes(text: str) -> None:
+    assert values.text_bytes(text) == len(text.encode())
+
+
+@pytest.mark.parametrize("bad", ["\ud800", "x" * VALUE_BYTES_MAX, type("Text", (str,), {})("abc")])
+def test_a_text_is_refused_as_a_value_would_be(bad: str) -> None:
+    with pytest.raises((InvalidValue, LimitExceeded)) as refused:
+        values.checked(bad)
+    with pytest.raises(type(refused.value)) as again:
+        values.text_bytes(bad)
+    assert again.value.as_dict() == refused.value.as_dict()
+
+
 def test_checking_gives_a_copy_that_shares_no_container_with_the_caller() -> None:
     inner: list[Any] = [1]
     value: dict[str, Any] = {"a": inner, "b": {"c": inner}}
