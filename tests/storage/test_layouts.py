@@ -43,3 +43,4 @@ async def test_a_store_of_an_earlier_layout_is_read_written_and_verified(layout:
         assert await desk.value("/cluster/node-3/status") == "new"
     with closing(sqlite3.connect(tmp_path / "state.db")) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        assert db.execute("SELECT v FROM texts_config WHERE k = 'pgsz'").fetchone() == (1_000,)
