@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
 
 import anyio
+import anyio.lowlevel
 from mcp.server import Server
 from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.sse import SseServerTransport
@@ -105,11 +106,15 @@ class _Outbox(Stream):
 
     async def send(self, item: SessionMessage, /) -> None:
         message = item.message
+        if not isinstance(message, JSONRPCResponse | JSONRPCError) or message.id is None:
+            await self._writing.send(item)
+            return
         try:
             await self._writing.send(item)
+            # The SDK has it, and only in its own turn looks by the id whose it is: the next to have the id comes after.
+            await anyio.lowlevel.checkpoint()
         finally:
-            if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
-                self._underway.end(message.id)
+            self._underway.end(message.id)
 
     async def refuse(self, error: JSONRPCError) -> None:
         """Send an error about a request that was never begun, and whose id may be that of another."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCResponse
 from sse_starlette import sse as streaming
 
 from asg_mcp.repo.repository import Repository
@@ -109,6 +111,27 @@ async def test_an_id_is_taken_until_the_call_is_answered_even_when_its_client_ha
                 pass
             assert await at.desk.value("/a") == "third"
             assert held.begun == 2
+
+
+async def test_an_id_is_free_only_when_the_answer_has_gone_to_whoever_had_it() -> None:
+    underway = Underway(Tally())
+    writing, reading = anyio.create_memory_object_stream[SessionMessage](0)
+    outbox = http_sessions._Outbox(writing, underway)
+    taken: list[bool] = []
+
+    async def route() -> None:
+        await reading.receive()
+        taken.append(underway.begin(7) is not None)
+
+    assert underway.begin(7) is None
+    async with writing, reading:
+        with anyio.fail_after(WAIT_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(route)
+                await anyio.wait_all_tasks_blocked()
+                await outbox.send(SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=7, result={})))
+    assert taken == [True]
+    assert underway.begin(7) is None
 
 
 async def test_an_id_may_be_used_again_as_soon_as_the_reply_is_there(tmp_path: Path) -> None:
