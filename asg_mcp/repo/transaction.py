@@ -14,6 +14,7 @@ from asg_mcp.core.flat import Held, has_marker, unmarked
 from asg_mcp.core.ids import CommitId, Id, is_prefix
 from asg_mcp.core.intents import Author, Category, Intent
 from asg_mcp.core.limits import COMMIT_BYTES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX
+from asg_mcp.core.mergerules import SCHEMA_ROOT
 from asg_mcp.core.noderows import pack_node, stored_as
 from asg_mcp.core.nodes import NOTHING, Blob, Branch, Entry, Hasher, Leaf, Link, Node
 from asg_mcp.core.operations import Absent, Op, Operation
@@ -85,9 +86,15 @@ def checked_operations(operations: Sequence[Operation]) -> tuple[Operation, ...]
 
 
 def are_brief(operations: Sequence[Operation]) -> bool:
-    """Whether the operations are few and small, so that a transaction of them is short."""
+    """Whether the operations bring few and small values, so that a transaction of them is most likely short.
+
+    What is moved or deleted may be large; a value at the root, or a schema, is looked at with all of the state.
+    """
     return len(operations) <= BRIEF_OPERATIONS_MAX and all(
-        isinstance(operation.value, Absent) or len(encode(operation.value)) <= BRIEF_BYTES_MAX
+        operation.path
+        and operation.path[0] != SCHEMA_ROOT
+        and not isinstance(operation.value, Absent)
+        and len(encode(operation.value)) <= BRIEF_BYTES_MAX
         for operation in operations
     )
 

@@ -43,12 +43,21 @@ class Exchange:
         """How many requests are being worked on."""
         return len(self._pending)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether half of what may be held is."""
+        return self._held > PENDING_BYTES_MAX // 2
+
+    @property
+    def _held(self) -> int:
+        return self._pending_bytes + self._output.pending_bytes
+
     def begin(self, request: RequestId, line_bytes: int) -> JSONRPCError | None:
         """Note that `request` is being worked on, or return the error that refuses it."""
         if request in self._pending:
             return still_under_way(request)
         size = line_bytes + _REQUEST_OVERHEAD_BYTES
-        if self._pending and self._pending_bytes + self._output.pending_bytes + size > PENDING_BYTES_MAX:
+        if self._held and self._held + size > PENDING_BYTES_MAX:
             refusal = LimitExceeded(
                 f"Requests and unread replies hold more than {PENDING_BYTES_MAX} bytes",
                 hint="Read the replies to earlier requests before sending more.",

@@ -126,13 +126,17 @@ class Express:
 
     def _failed(self, key: RequestId, task: asyncio.Task[None]) -> None:
         """Answer a call that raised: no tool's failure does, so it is refused by the protocol, or a fault of ours."""
-        fault = None if task.cancelled() else task.exception()
-        if fault is None:
+        error: ErrorData | None = _CLOSED
+        if not task.cancelled():
+            fault = task.exception()
+            if fault is None:
+                return
+            error = handler_exception_to_error_data(fault)
+            if error is None:
+                logger.error("a call failed unexpectedly", exc_info=fault)
+        call = self._calls.pop(key, None)
+        if call is None:  # whoever cancelled the task did so when it was done
             return
-        error = handler_exception_to_error_data(fault)
-        if error is None:
-            logger.error("a call failed unexpectedly", exc_info=fault)
-        call = self._calls.pop(key)
         if call.unwanted:
             self._exchange.end(call.request)
         else:

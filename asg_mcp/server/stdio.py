@@ -124,8 +124,8 @@ class _Inbox(Stream):
                 self._exchange.refuse(refusal)
             elif not self._express.take(message):
                 return SessionMessage(message, self._metadata(message.id))
-            elif self._lines:
-                await asyncio.sleep(0)  # It starts before the next one is looked at: what is under way is bounded.
+            elif self._exchange.is_crowded:
+                await asyncio.sleep(0)  # Those taken get their turn. Until then they begin together, and share commits.
         await self._exchange.settled()
         raise StopAsyncIteration
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,6 +37,7 @@ SETTINGS: dict[str, object] = {
     "temp_store": 2,
 }
 """Set on the writer one by one and read back. synchronous 2 is FULL."""
+_WAITS = ("busy_timeout", "wal_autocheckpoint")
 _FULLFSYNC = "fullfsync"
 _NO_TEXT = "Could not decode to UTF-8"
 """How Python's sqlite3 begins to say it, without a code."""
@@ -64,16 +67,17 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def begun_at_once(connection: sqlite3.Connection) -> bool:
-    """Whether a transaction that writes has begun, without waiting for another program that has the database."""
-    connection.execute("PRAGMA busy_timeout = 0")
+@contextmanager
+def in_haste(connection: sqlite3.Connection) -> Iterator[None]:
+    """As long as the block lasts, the connection waits for no other program and leaves checkpoints for later."""
     try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error:  # whoever waits for it is told what is wrong
-        return False
+        for name in _WAITS:
+            connection.execute(f"PRAGMA {name} = 0")
+        yield
     finally:
-        connection.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_MS}")
-    return True
+        with suppress(sqlite3.Error):  # of a connection that is closed or ill, which is made anew
+            for name in _WAITS:
+                connection.execute(f"PRAGMA {name} = {SETTINGS[name]}")
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

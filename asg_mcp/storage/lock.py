@@ -8,9 +8,11 @@ the database itself: opening and closing that by hand would drop SQLite's locks.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -21,6 +23,8 @@ from asg_mcp.errors import StoreBusy, StoreIncompatible
 
 if sys.platform != "win32":
     import fcntl
+
+logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.02
 
@@ -62,8 +66,20 @@ class WriteLock:
         except (portalocker.LockException, OSError) as error:
             raise StoreBusy(f"The lock file {self.path} cannot be locked: {error}") from error
 
-    def take_free(self) -> bool:
-        """Take the lock if nobody has it. Give it back with `release`."""
+    @contextlib.contextmanager
+    def if_free(self) -> Iterator[bool]:
+        """Whether nobody else had the lock: then it is held as long as the block lasts."""
+        is_free = self._take_free()
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                try:
+                    self.release()
+                except OSError:  # what was done under it is done, and is not to be told as an error
+                    logger.exception("the lock file %s cannot be unlocked", self.path)
+
+    def _take_free(self) -> bool:
         try:
             _lock_free(self._file)
         except (portalocker.LockException, OSError):  # what else may be wrong, who waits for the lock is told
@@ -76,7 +92,7 @@ class WriteLock:
         Raises StoreBusy. Give it back with `release`.
         """
         until = time.monotonic() + seconds_max
-        while not self.take_free():
+        while not self._take_free():
             if time.monotonic() >= until:
                 raise StoreBusy(f"{self.path} was held by another process for {seconds_max:.0f} s")
             time.sleep(_POLL_SECONDS)

@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import secrets
 import sqlite3
@@ -41,9 +40,9 @@ from asg_mcp.storage.base import Health, Rewriter, Writer
 from asg_mcp.storage.connection import (
     SETTINGS,
     SQLITE_MIN,
-    begun_at_once,
     connect_reader,
     connect_writer,
+    in_haste,
     library_faults,
     translated,
     wrong_settings,
@@ -53,6 +52,7 @@ from asg_mcp.storage.counters import Counters
 from asg_mcp.storage.faults import file_faults
 from asg_mcp.storage.jobs import Job
 from asg_mcp.storage.lock import WriteLock, absolute, make_file
+from asg_mcp.storage.pace import Pace
 from asg_mcp.storage.rewriting import (
     SHRINK_DUE,
     SHRINK_PAUSE_SECONDS,
@@ -71,9 +71,6 @@ from asg_mcp.storage.thread import WriterThread
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-HERE_SECONDS_MAX = 0.002
-"""A disk that took longer for a commit is waited for on the thread, so that it holds up nobody else."""
 
 
 class SqliteStore:
@@ -100,8 +97,7 @@ class SqliteStore:
         """The event loop on which writes wait or are under way."""
         self._settled = asyncio.Event()
         """Set whenever the last of them is answered."""
-        self._commit_seconds = math.inf
-        """What the last commit took."""
+        self._pace = Pace()
         self._closed = False
         self._ill = False
         """Whether the writing connection could not be opened anew after a failed commit."""
@@ -187,8 +183,11 @@ class SqliteStore:
 
     async def write(self, work: Callable[[Writer], T], *, brief: bool = False) -> T:
         """See Store."""
-        job = Job(work, asyncio.get_running_loop())
-        result: T = job.future.result() if brief and self._is_done_here(job) else await self._queued(job)
+        loop = asyncio.get_running_loop()
+        if brief and self._is_done_here(job := Job(work, loop)):
+            done: T = job.future.result()
+            return done
+        result: T = await self._queued(Job(work, loop))
         return result
 
     async def rewrite(self, work: Callable[[Rewriter], T]) -> T:
@@ -222,25 +221,23 @@ class SqliteStore:
                 raise translated(error) from error
 
     def _is_done_here(self, job: Job) -> bool:
-        """Whether a job is decided: run on the event loop itself. If not, nothing happened."""
-        if self._closed or self._is_serving() or self._ill or self._commit_seconds > HERE_SECONDS_MAX:
+        """Whether a job is decided: run on the event loop itself. If not, nothing was written."""
+        if self._closed or self._is_serving() or self._ill or not self._pace.take_turn():
             return False
-        db = self._thread.borrow()
-        if db is None:
-            return False
-        try:
-            if not self._lock.take_free():
+        with self._thread.lent() as db:
+            # The thread may have the lock already, which is the process's and not its own.
+            if db is None:
                 return False
-            try:
-                if not begun_at_once(db):
+            with self._lock.if_free() as is_free:
+                if not is_free:
                     return False
                 job.claim("running")
-                if not self._attempt(db, [job], begun=True):
-                    self._attempt(self._thread.connection, [job])
-            finally:
-                self._lock.release()
-        finally:
-            self._thread.give_back()
+                try:
+                    with in_haste(db):
+                        if not self._attempt(db, [job]):
+                            return False
+                except sqlite3.Error:  # those of the transaction are the job's: this is one of the settings
+                    return False
         job.answer()
         # Who writes in this turn of the loop too goes to the thread: others together, and one caller by turns.
         self._serving = asyncio.get_running_loop()
@@ -321,15 +318,15 @@ class SqliteStore:
             for job in jobs:
                 self._attempt(self._thread.connection, [job])
 
-    def _attempt(self, db: sqlite3.Connection, jobs: list[Job], *, begun: bool = False) -> bool:
+    def _attempt(self, db: sqlite3.Connection, jobs: list[Job]) -> bool:
         """Whether each job is decided: durable, refused by its own work, or of an outcome that recovery told.
 
-        False leaves nothing written, and each job's error says why. With `begun` the transaction is.
+        False leaves nothing written, and each job's error says why.
         """
+        began = time.perf_counter()
         token = secrets.token_bytes(16)
         try:
-            if not begun:
-                db.execute("BEGIN IMMEDIATE")
+            db.execute("BEGIN IMMEDIATE")
             caches = self._caches_of(db)
             counters = Counters(db)
             for job in jobs:
@@ -345,12 +342,13 @@ class SqliteStore:
         except BaseException:
             self._roll_back(db)
             raise
-        began = time.perf_counter()
+        staged = time.perf_counter()
         try:
             db.execute("COMMIT")
         except sqlite3.Error as error:
             self._recover(jobs, token, error)
-        self._commit_seconds = time.perf_counter() - began
+        ended = time.perf_counter()
+        self._pace.note(ended - began, ended - staged, len(jobs))
         for job in jobs:
             job.decided = True
         return True

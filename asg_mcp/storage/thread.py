@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -68,17 +69,19 @@ class WriterThread:
 
         self._aio._tx.put_nowait((None, run))
 
-    def borrow(self) -> sqlite3.Connection | None:
-        """The connection, unless the thread is using it. The thread waits until it is given back."""
-        return self._aio._conn if self._in_use.acquire(blocking=False) else None
-
-    def give_back(self) -> None:
-        """Let the thread use its connection again."""
-        self._in_use.release()
+    @contextmanager
+    def lent(self) -> Iterator[sqlite3.Connection | None]:
+        """The connection, unless the thread is using it. As long as the block lasts, the thread waits for it."""
+        is_lent = self._in_use.acquire(blocking=False)
+        try:
+            yield self._aio._conn if is_lent else None
+        finally:
+            if is_lent:
+                self._in_use.release()
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The connection; for use on the thread, or by who borrowed it."""
+        """The connection; for use on the thread, or by whom it is lent to."""
         return self._aio._conn
 
     def reopen(self) -> sqlite3.Connection:

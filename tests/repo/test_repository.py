@@ -18,7 +18,7 @@ from asg_mcp.repo import getting, repository, transaction
 from asg_mcp.repo.guards import Guard
 from asg_mcp.repo.repository import Query, Repository, RevertRequest
 from asg_mcp.repo.results import WriteResult
-from asg_mcp.storage import sqlite
+from asg_mcp.storage import pace
 from tests.repo.desk import UNDO, Desk, open_desk
 from tests.repo.stores import ALICE, BOB
 
@@ -106,6 +106,7 @@ async def test_nothing_of_a_batch_that_was_rolled_back_stays_in_memory(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A revert reads the ancestry of a commit that an earlier transaction of its batch has made; then the batch fails.
+    monkeypatch.setattr(pace, "HERE_SECONDS_MAX", 0.0)  # so that both are in one batch
     await desk.branch("side")
     await desk.set("/a", 1)
     await desk.set("/s", 1, ref="side")
@@ -123,7 +124,6 @@ async def test_nothing_of_a_batch_that_was_rolled_back_stays_in_memory(
             return True
         return bool(attempt(self, db, jobs))
 
-    monkeypatch.setattr(sqlite, "HERE_SECONDS_MAX", 0.0)  # so that both are in one batch
     monkeypatch.setattr(type(store), "_attempt", fails_once)
     lost = await asyncio.gather(desk.set("/b", 1), desk.revert("main~1"), return_exceptions=True)
     assert all(isinstance(answer, StorageError) for answer in lost)
@@ -224,9 +224,21 @@ async def test_small_writes_of_a_lone_caller_run_on_the_event_loop_and_large_one
         threads.append(threading.current_thread())
         return run(*given)
 
-    monkeypatch.setattr(sqlite, "HERE_SECONDS_MAX", 3_600.0)
+    monkeypatch.setattr(pace, "HERE_SECONDS_MAX", 3_600.0)
+    monkeypatch.setattr(pace, "COMMIT_SECONDS_MAX", 3_600.0)
+    await desk.set("/v", "old")
+    await asyncio.sleep(0)  # writes in one turn of the loop would be company
     monkeypatch.setattr(repository, "run", noted)
-    for value in (1, {"a": [1, 2]}, "x" * 2_000, {f"k{number}": number for number in range(1_000)}):
-        await desk.set("/v", value)
-        await asyncio.sleep(0)  # writes in one turn of the loop would be company
-    assert [thread is threading.current_thread() for thread in threads] == [True, True, False, False]
+    for told, is_here in (
+        (("set", "/v", 1), True),
+        (("set", "/v", {"a": [1, 2]}), True),
+        (("set", "/v", "x" * 2_000), False),
+        (("set", "/v", {f"k{number}": number for number in range(1_000)}), False),
+        (("move", "/w", "/v"), False),
+        (("delete", "/w"), False),
+        (("set", "/", {"a": 1}), False),
+        (("set", "/__schema__", {"type": "object"}), False),
+    ):
+        await desk.apply(told)
+        await asyncio.sleep(0)
+        assert (threads.pop() is threading.current_thread()) is is_here, told

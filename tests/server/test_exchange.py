@@ -52,7 +52,9 @@ def test_replies_that_the_client_does_not_read_count_as_held() -> None:
     output = Collected()
     exchange = Exchange(output)
     output.pending_bytes = PENDING_BYTES_MAX
-    assert exchange.begin(1, 10) is None, "one request is always taken"
+    assert exchange.begin(1, 10) is not None
+    output.pending_bytes = 0
+    assert exchange.begin(1, 2 * PENDING_BYTES_MAX) is None, "one request is always taken"
     assert exchange.begin(2, 10) is not None
 
 

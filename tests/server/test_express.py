@@ -503,3 +503,30 @@ async def test_a_reply_that_cannot_be_written_is_an_error_and_the_connection_goe
     assert (reply["id"], reply["error"]["code"]) == (1, INTERNAL_ERROR)
     assert "result" in good
     assert connection.express.taken == [1, 2]
+
+
+async def test_calls_that_arrive_together_begin_together_so_that_writes_can_share_a_commit() -> None:
+    seen: list[int] = []
+
+    async def count(_: ToolContext, __: Nothing) -> NoteResult:
+        seen.append(connection.exchange.under_way)
+        return NoteResult(note="")
+
+    async with connected(server_of_toys(tool("count", count, Nothing, NoteResult))) as connection:
+        await connection.begin(OLDER)
+        connection.say(*(request(number, {"name": "asg_count", "arguments": {}}) for number in range(30)))
+        assert [reply["id"] for reply in await connection.read(30)] == list(range(30))
+    assert seen == list(range(30, 0, -1))
+    assert connection.express.taken == list(range(30))
+
+
+async def test_a_call_that_somebody_else_cancelled_is_answered_all_the_same() -> None:
+    async def cancelled(_: ToolContext, __: Nothing) -> NoteResult:
+        raise asyncio.CancelledError
+
+    async with connected(server_of_toys(tool("cancelled", cancelled, Nothing, NoteResult))) as connection:
+        await connection.begin(OLDER)
+        (reply,) = await connection.ask(request(7, {"name": "asg_cancelled", "arguments": {}}))
+        assert (reply["id"], reply["error"]["code"]) == (7, CONNECTION_CLOSED)
+        (reply,) = await connection.ask(request(7, WHO))
+        assert "result" in reply

@@ -12,9 +12,9 @@ import pytest
 
 from asg_mcp.errors import InvalidValue, StorageError, UnknownOutcome
 from asg_mcp.repo.results import WriteResult
-from asg_mcp.storage import sqlite, thread
+from asg_mcp.storage import pace, thread
 from asg_mcp.storage.base import Writer
-from asg_mcp.storage.connection import SETTINGS
+from asg_mcp.storage.connection import wrong_settings
 from asg_mcp.storage.sqlite import open_store
 from tests.repo.stores import Made, made_store
 from tests.storage.faulty import Connection
@@ -24,7 +24,8 @@ from tests.storage.test_sqlite import END_SECONDS_MAX, Work, document, hold, set
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every disk is quick enough."""
-    monkeypatch.setattr(sqlite, "HERE_SECONDS_MAX", 3_600.0)
+    monkeypatch.setattr(pace, "HERE_SECONDS_MAX", 3_600.0)
+    monkeypatch.setattr(pace, "COMMIT_SECONDS_MAX", 3_600.0)
 
 
 async def brief(made: Made, work: Work) -> Any:
@@ -130,15 +131,43 @@ async def test_another_program_in_the_database_is_waited_for_on_the_thread(made:
     assert is_here(await where(made))
 
 
-async def test_the_writing_connection_waits_for_others_again_after_a_write_here(made: Made) -> None:
+async def test_the_writing_connection_is_as_it_was_after_a_write_here(made: Made) -> None:
     await brief(made, setting(made, "/a", 1))
-    wait = await made.store._thread.run(lambda db: db.execute("PRAGMA busy_timeout").fetchone())
-    assert wait == (SETTINGS["busy_timeout"],)
+    assert await made.store._thread.run(wrong_settings) == []
 
 
-async def test_a_disk_that_was_slow_is_waited_for_on_the_thread(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "HERE_SECONDS_MAX", 0.0)
-    assert not is_here(await where(made))
+@pytest.mark.parametrize("limit", ["HERE_SECONDS_MAX", "COMMIT_SECONDS_MAX"])
+async def test_after_what_took_long_the_next_one_runs_on_the_thread(
+    made: Made, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    assert is_here(await where(made))
+    await next_turn()
+    with monkeypatch.context() as patched:
+        patched.setattr(pace, limit, 0.0)
+        assert is_here(await where(made))
+        await next_turn()
+        assert not is_here(await where(made))
+    assert not is_here(await where(made)), "it took too long as well"
+    assert is_here(await where(made))
+
+
+async def test_of_many_in_a_row_some_run_on_the_thread_and_checkpoints_are_made_there_alone(made: Made) -> None:
+    def touched() -> int:
+        return made.store.path.stat().st_mtime_ns  # the file itself is written by checkpoints alone
+
+    def set_to(number: int) -> Work:
+        return lambda writer: (setting(made, "/a", number)(writer), threading.current_thread())[1]
+
+    places, before = {True: 0, False: 0}, touched()
+    for number in range(6 * (pace.HERE_IN_A_ROW_MAX + 1)):  # some 2,000 pages
+        here = is_here(await brief(made, set_to(number)))
+        await next_turn()
+        places[here] += 1
+        if here:
+            assert touched() == before
+        before = touched()
+    assert places == {True: 6 * pace.HERE_IN_A_ROW_MAX, False: 6}
+    assert made.store.path.stat().st_size > 40_960, "there was a checkpoint"
 
 
 async def test_the_first_write_to_a_disk_is_waited_for_on_the_thread(tmp_path: Path) -> None:
@@ -231,6 +260,33 @@ async def test_a_store_that_is_closed_right_after_a_write_here_is_closed_in_orde
         assert document(reopened) == {"a": 1, "b": 2}
     finally:
         await reopened.close()
+
+
+async def test_a_write_here_whose_lock_cannot_be_given_back_is_answered_all_the_same(
+    made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: Any) -> None:
+        raise OSError("no locks available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("asg_mcp.storage.lock.WriteLock.release", fails)
+        assert isinstance(await brief(made, setting(made, "/a", 1)), WriteResult)
+    assert "cannot be unlocked" in caplog.text
+    await next_turn()
+    await brief(made, setting(made, "/b", 2))
+    assert document(made.store) == {"a": 1, "b": 2}
+
+
+async def test_a_connection_that_takes_no_settings_is_left_to_the_thread(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ill(_: sqlite3.Connection) -> Any:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("asg_mcp.storage.sqlite.in_haste", ill)
+        assert not is_here(await where(made))
+    assert is_here(await where(made))
 
 
 async def test_watchers_are_told_of_a_write_here_once_its_caller_is_answered(made: Made) -> None:
