@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
+from asg_mcp.storage.connection import connect_reader
 from asg_mcp.storage.constants import constant_faults
 from asg_mcp.storage.schema import counter_faults, schema_faults, tile_faults
 
@@ -21,3 +23,15 @@ def file_faults(connection: sqlite3.Connection) -> list[str]:
         if found:
             return found
     return []
+
+
+def faults_in_use(path: Path) -> list[str]:
+    """The same of a store that others may write to meanwhile; an error of SQLite is a fault."""
+    connection = connect_reader(path)
+    try:
+        connection.execute("BEGIN")  # the counters and the rows must be of one moment
+        return file_faults(connection)
+    except sqlite3.Error as error:
+        return [str(error)]
+    finally:
+        connection.close()

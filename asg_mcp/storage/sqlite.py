@@ -49,7 +49,7 @@ from asg_mcp.storage.connection import (
 )
 from asg_mcp.storage.constants import constants_of, constants_of_new, generation_of
 from asg_mcp.storage.counters import Counters
-from asg_mcp.storage.faults import file_faults
+from asg_mcp.storage.faults import faults_in_use
 from asg_mcp.storage.jobs import Job
 from asg_mcp.storage.lock import WriteLock, absolute, make_file
 from asg_mcp.storage.pace import Pace
@@ -109,7 +109,7 @@ class SqliteStore:
         self._forgetters.append(forget)
 
     def on_durable(self, tell: Callable[[], None]) -> None:
-        """Call `tell` on the event loop after each batch of transactions, once their callers are answered."""
+        """Call `tell` on the event loop after each batch of transactions, before their callers go on."""
         self._told.append(tell)
 
     def _forget(self, generation: int | None = None) -> None:
@@ -241,7 +241,8 @@ class SqliteStore:
         job.answer()
         # Who writes in this turn of the loop too goes to the thread: others together, and one caller by turns.
         self._serving = asyncio.get_running_loop()
-        self._serving.call_soon(self._answer, [], None)
+        self._serving.call_soon(self._go_on)
+        self._tell()
         return True
 
     async def _queued(self, job: Job) -> Any:
@@ -286,6 +287,17 @@ class SqliteStore:
             batch.append(self._queue.popleft())
         self._thread.submit(partial(self._run_batch, batch), partial(self._answer, batch))
 
+    def _go_on(self) -> None:
+        if self._queue:
+            self._hand_over()
+        else:
+            self._serving = None
+            self._settled.set()
+
+    def _tell(self) -> None:
+        for tell in self._told:
+            tell()
+
     def _answer(self, batch: list[Job], error: BaseException | None) -> None:
         """Tell the callers of a batch, and go on with the next one."""
         if isinstance(error, sqlite3.Error):
@@ -294,13 +306,8 @@ class SqliteStore:
             if not job.decided and isinstance(error, AsgError):
                 job.error = error
             job.answer()
-        if self._queue:
-            self._hand_over()
-        else:
-            self._serving = None
-            self._settled.set()
-        for tell in self._told:
-            tell()
+        self._go_on()
+        self._tell()
         if error is not None and not isinstance(error, AsgError):
             raise error
 
@@ -413,14 +420,7 @@ class SqliteStore:
 
     def integrity(self) -> list[str]:
         """See Store."""
-        connection = connect_reader(self.path)
-        try:
-            connection.execute("BEGIN")  # others may write: the counters and the rows must be of one moment
-            return file_faults(connection)
-        except sqlite3.Error as error:
-            return [str(error)]
-        finally:
-            connection.close()
+        return faults_in_use(self.path)
 
     async def close(self) -> None:
         """See Store."""

@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
+from asg_mcp.app import marks_of, open_repository
+from asg_mcp.core.operations import Op
 from asg_mcp.errors import InvalidValue, StorageError, UnknownOutcome
+from asg_mcp.repo.guards import Guard
+from asg_mcp.repo.logtree import log_origins
+from asg_mcp.repo.marking import mark_of
 from asg_mcp.repo.results import WriteResult
 from asg_mcp.storage import pace, thread
 from asg_mcp.storage.base import Writer
 from asg_mcp.storage.connection import wrong_settings
 from asg_mcp.storage.sqlite import open_store
-from tests.repo.stores import Made, made_store
+from tests.repo.stores import ALICE, WHY, Made, made_store, operation
 from tests.storage.faulty import Connection
 from tests.storage.test_sqlite import END_SECONDS_MAX, Work, document, hold, setting
 
@@ -289,10 +294,30 @@ async def test_a_connection_that_takes_no_settings_is_left_to_the_thread(
     assert is_here(await where(made))
 
 
-async def test_watchers_are_told_of_a_write_here_once_its_caller_is_answered(made: Made) -> None:
+async def test_what_follows_the_writes_is_told_of_one_here_before_its_caller_goes_on(made: Made) -> None:
     told: list[str] = []
     made.store.on_durable(lambda: told.append("durable"))
     await brief(made, setting(made, "/a", 1))
     told.append("answered")
     await next_turn()
-    assert told == ["answered", "durable"]
+    assert told == ["durable", "answered"]
+
+
+async def test_closing_right_after_a_write_here_leaves_the_high_water_mark_exact(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "marked.db"
+
+    def is_marked(repo: Any) -> bool:
+        with repo._store.reading() as reader:
+            return marks_of(path).held(log_origins(reader)[0]) == mark_of(reader)
+
+    async with open_repository(path) as repo, asyncio.timeout(END_SECONDS_MAX):
+        while not is_marked(repo):
+            await next_turn()
+        for _ in range(10):  # whoever moved the mark has ended
+            await next_turn()
+        await repo.commit("main", [operation(Op.SET, "/a", 1)], WHY, ALICE, Guard())
+    async with open_repository(path) as repo:
+        assert is_marked(repo)
+    assert not caplog.records
