@@ -183,11 +183,8 @@ class SqliteStore:
 
     async def write(self, work: Callable[[Writer], T], *, brief: bool = False) -> T:
         """See Store."""
-        loop = asyncio.get_running_loop()
-        if brief and self._is_done_here(job := Job(work, loop)):
-            done: T = job.future.result()
-            return done
-        result: T = await self._queued(Job(work, loop))
+        done = self._done_here(work) if brief else None
+        result: T = await self._queued(Job(work, asyncio.get_running_loop())) if done is None else done.future.result()
         return result
 
     async def rewrite(self, work: Callable[[Rewriter], T]) -> T:
@@ -220,30 +217,31 @@ class SqliteStore:
             except sqlite3.Error as error:
                 raise translated(error) from error
 
-    def _is_done_here(self, job: Job) -> bool:
-        """Whether a job is decided: run on the event loop itself. If not, nothing was written."""
+    def _done_here(self, work: Callable[[Writer], Any]) -> Job | None:
+        """A job that was run on the event loop itself, and is decided. With None nothing was written."""
         if self._closed or self._is_serving() or self._ill or not self._pace.take_turn():
-            return False
+            return None
         with self._thread.lent() as db:
             # The thread may have the lock already, which is the process's and not its own.
             if db is None:
-                return False
+                return None
             with self._lock.if_free() as is_free:
                 if not is_free:
-                    return False
+                    return None
+                job = Job(work, asyncio.get_running_loop())
                 job.claim("running")
                 try:
                     with in_haste(db):
                         if not self._attempt(db, [job]):
-                            return False
+                            return None
                 except sqlite3.Error:  # those of the transaction are the job's: this is one of the settings
-                    return False
+                    return None
         job.answer()
         # Who writes in this turn of the loop too goes to the thread: others together, and one caller by turns.
         self._serving = asyncio.get_running_loop()
         self._serving.call_soon(self._go_on)
         self._tell()
-        return True
+        return job
 
     async def _queued(self, job: Job) -> Any:
         if self._closed:

@@ -1,4 +1,4 @@
-"""A database whose COMMIT fails as a test plans it."""
+"""A database that fails as a test plans it."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ class Connection(sqlite3.Connection):
                 super().execute(sql)
             raise sqlite3.OperationalError("disk I/O error")
         return super().execute(sql, *values)
+
+
+def cannot_reopen(thread: Any) -> sqlite3.Connection:
+    """In place of a writer's `reopen`: its connection is closed, and there is no other."""
+    thread.connection.close()
+    raise sqlite3.OperationalError("unable to open database file")

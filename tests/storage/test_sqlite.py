@@ -37,7 +37,7 @@ from asg_mcp.storage.connection import SETTINGS, connect_reader, connect_writer
 from asg_mcp.storage.schema import APPLICATION_ID, MIGRATIONS
 from asg_mcp.storage.sqlite import SqliteStore, open_store
 from tests.repo.stores import ALICE, WHY, Made, made_store, operation
-from tests.storage.faulty import Connection
+from tests.storage.faulty import Connection, cannot_reopen
 
 Work = Callable[[Writer], Any]
 
@@ -283,13 +283,9 @@ async def test_nothing_of_a_failed_commit_is_left_in_memory(failing: Made) -> No
 async def test_an_outcome_that_cannot_be_looked_up_is_called_unknown_and_the_writer_recovers(
     failing: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def closed(self: Any) -> sqlite3.Connection:
-        self.connection.close()
-        raise sqlite3.OperationalError("unable to open database file")
-
     Connection.plan = ["after"]
     with monkeypatch.context() as patched:
-        patched.setattr(thread.WriterThread, "reopen", closed)
+        patched.setattr(thread.WriterThread, "reopen", cannot_reopen)
         with pytest.raises(UnknownOutcome):
             await failing.set("/a", 1)
     await failing.set("/b", 2)

@@ -22,7 +22,7 @@ from asg_mcp.storage.base import Writer
 from asg_mcp.storage.connection import wrong_settings
 from asg_mcp.storage.sqlite import open_store
 from tests.repo.stores import ALICE, WHY, Made, made_store, operation
-from tests.storage.faulty import Connection
+from tests.storage.faulty import Connection, cannot_reopen
 from tests.storage.test_sqlite import END_SECONDS_MAX, Work, document, hold, setting
 
 
@@ -222,13 +222,9 @@ async def test_a_commit_here_that_was_reported_failed_and_is_in_the_file_is_ackn
 async def test_an_outcome_here_that_cannot_be_looked_up_is_called_unknown_and_the_thread_recovers(
     failing: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def closed(self: Any) -> sqlite3.Connection:
-        self.connection.close()
-        raise sqlite3.OperationalError("unable to open database file")
-
     Connection.plan = ["after"]
     with monkeypatch.context() as patched:
-        patched.setattr(thread.WriterThread, "reopen", closed)
+        patched.setattr(thread.WriterThread, "reopen", cannot_reopen)
         with pytest.raises(UnknownOutcome):
             await brief(failing, setting(failing, "/a", 1))
     await next_turn()
